@@ -1,0 +1,21 @@
+"""Fine-tune Whisper on the voices it heard least, and measure honestly what changed.
+
+The verbs of the command line are functions here: `prepare`, `configure`, `train`, `evaluate`, `compare`,
+`report`, `run`, `demo`, `doctor`.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+__version__ = version("smallvoice")
+__all__ = ["compare", "configure", "demo", "doctor", "evaluate", "prepare", "report", "run", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from smallvoice import verbs
+
+        return getattr(verbs, name)
+    raise AttributeError(f"module 'smallvoice' has no attribute {name!r}")

@@ -1,0 +1,5 @@
+"""`python -m smallvoice`."""
+
+from smallvoice.cli import main
+
+main()

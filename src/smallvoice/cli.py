@@ -1,0 +1,305 @@
+"""The command line: one thin function per verb.
+
+Exit codes: 0, or 1 for a mistake that can be mended, 2 for wrong usage, 3 for a finding, 130 after Ctrl-C.
+Standard output holds what was asked for (with `--json` one JSON document); everything else is on standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+
+from smallvoice import __version__, verbs
+from smallvoice import recipe as recipes
+from smallvoice.errors import RecipeError, SmallvoiceError
+from smallvoice.recipe import CorpusRecipe, DecodeRecipe, EvaluateRecipe
+from smallvoice.run_folder import RunFolder
+from smallvoice.storage import no_space_as_error
+from smallvoice.terminal import console, show_log
+
+log = logging.getLogger(__name__)
+
+app = App(
+    name="smallvoice",
+    help="Fine-tune Whisper on the voices it heard least, and measure honestly what changed.",
+    version=__version__,
+    version_flags=["--version"],
+)
+app["--help"].group = app["--version"].group = "Also"
+
+Split = Literal["train", "dev", "test"]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """What every verb takes."""
+
+    json: Annotated[bool, Parameter(negative="")] = False
+    """Print one JSON document on standard output."""
+    debug: Annotated[bool, Parameter(negative="")] = False
+    """Log more, and show where an error came from."""
+
+
+@app.command(sort_key=1)
+def prepare(
+    source: list[str],
+    /,
+    *,
+    out: Path,
+    split: Split | None = None,
+    select: str | None = None,
+    language: str | None = None,
+    data: Path | None = None,
+    rehash: Annotated[bool, Parameter(negative="")] = False,
+    common: Common = Common(),
+) -> None:
+    """Turn recordings and transcripts into one corpus.
+
+    Parameters
+    ----------
+    source
+        Folders (a Kaldi data folder, or NAME.wav beside NAME.txt), or corpora by name.
+    out
+        The corpus folder. Prepared again, speakers keep their pseudonyms and their split.
+    split
+        Put every utterance into this split, for a corpus that is only a test.
+    select
+        Keep only these rows: "age_years < 18".
+    language
+        The language of rows that do not say theirs: en.
+    data
+        Where corpora are looked for by name.
+    rehash
+        Recognise unchanged files by content instead of by size and time.
+    """
+    recipe = CorpusRecipe(source=source, select=select, language=language)
+    _answer(verbs.prepare(source, out, recipe=recipe, split=split, data=data, rehash=rehash), common)
+
+
+@app.command(sort_key=2)
+def configure(
+    out: Path,
+    /,
+    *,
+    corpus: Path | None = None,
+    recipe: Path | None = None,
+    set: tuple[str, ...] = (),
+    common: Common = Common(),
+) -> None:
+    """Write a recipe, and show what it will do on this machine.
+
+    Parameters
+    ----------
+    out
+        The recipe to write.
+    corpus
+        A prepared corpus, to estimate steps, time and memory.
+    recipe
+        A recipe to begin with.
+    set
+        A setting: model.rank=32. May be given several times.
+    """
+    _answer(verbs.configure(out, corpus=corpus, start=recipe, overrides=set), common)
+
+
+@app.command(sort_key=3)
+def train(
+    recipe: Path,
+    /,
+    *,
+    corpus: Path | None = None,
+    out: Path | None = None,
+    set: tuple[str, ...] = (),
+    common: Common = Common(),
+) -> None:
+    """Fine-tune on a prepared corpus. The same command continues a training that was cut off.
+
+    Parameters
+    ----------
+    corpus
+        A prepared corpus; OUT/corpus if not given.
+    out
+        The run folder; runs/NAME if not given.
+    set
+        A setting: train.epochs=3. May be given several times.
+    """
+    loaded = recipes.load(recipe, set)
+    folder = out or _default_run(loaded)
+    facts = verbs.train(loaded, corpus or RunFolder(folder).corpus, folder)
+    recipes.dump(loaded, RunFolder(folder).recipe)
+    _answer(facts, common)
+
+
+@app.command(sort_key=4)
+def evaluate(
+    model: str,
+    corpus: Path,
+    /,
+    *,
+    split: Split = "test",
+    out: Path = Path("evaluation"),
+    select: str | None = None,
+    language: str | None = None,
+    common: Common = Common(),
+) -> None:
+    """Decode a split of a corpus freely, and score it.
+
+    Parameters
+    ----------
+    model
+        A run, an adapter, a Hugging Face or CTranslate2 folder, or a name: tiny.en, openai/whisper-base.
+    corpus
+        A prepared corpus.
+    out
+        Gets hypotheses/ and evaluation_results.json.
+    select
+        Only these rows: "age_years < 18".
+    language
+        The language of rows that do not say theirs.
+    """
+    run_recipe = RunFolder(Path(model)).recipe
+    decode = recipes.load(run_recipe).decode if run_recipe.is_file() else DecodeRecipe()
+    block = verbs.evaluate(
+        model, corpus, split=split, out=out, decode=decode, language=language, select=select
+    )
+    _answer(block, common)
+
+
+@app.command(sort_key=5)
+def compare(
+    before: Path,
+    after: Path,
+    /,
+    *,
+    out: Path | None = None,
+    resamples: int = EvaluateRecipe.resamples,
+    common: Common = Common(),
+) -> None:
+    """Compare two files of hypotheses of the same utterances.
+
+    Parameters
+    ----------
+    before
+        hypotheses/base.test.jsonl
+    after
+        hypotheses/tuned.test.jsonl
+    out
+        Write comparative_analysis.json here.
+    resamples
+        Bootstrap resamples over speakers.
+    """
+    _answer(verbs.compare(before, after, out=out, recipe=EvaluateRecipe(resamples=resamples)), common)
+
+
+@app.command(sort_key=6)
+def report(run: Path, /, *, corpus: Path | None = None, common: Common = Common()) -> None:
+    """Write report.html of a run.
+
+    Parameters
+    ----------
+    corpus
+        The prepared corpus, where it is not in the run folder.
+    """
+    path = verbs.report(run, corpus=corpus)
+    _answer({"report": str(path)}, common, says=str(path))
+
+
+@app.command(sort_key=7)
+def run(
+    recipe: Path,
+    /,
+    *,
+    set: tuple[str, ...] = (),
+    data: Path | None = None,
+    out: Path | None = None,
+    force: tuple[str, ...] = (),
+    rehash: Annotated[bool, Parameter(negative="")] = False,
+    common: Common = Common(),
+) -> None:
+    """Prepare, evaluate, train, evaluate again, compare, report. The same command continues a run.
+
+    Parameters
+    ----------
+    set
+        A setting: train.epochs=3. May be given several times.
+    data
+        Where corpora are looked for by name.
+    out
+        The run folder; runs/NAME if not given.
+    force
+        A stage to do again although it is complete: prepare, base, train, tuned, compare, report.
+    rehash
+        Recognise unchanged files by content instead of by size and time.
+    """
+    loaded = recipes.load(recipe, set)
+    folder = out or _default_run(loaded)
+    analysis = verbs.run(loaded, folder, data=data, force=force, rehash=rehash)
+    _answer(analysis, common, says=f"Report: {RunFolder(folder).report}")
+
+
+@app.command(sort_key=8)
+def demo(*, out: Path = Path("runs/demo"), common: Common = Common()) -> None:
+    """The whole job on synthetic speech with whisper-tiny.en: a few minutes, no data needed.
+
+    Parameters
+    ----------
+    out
+        The run folder.
+    """
+    analysis = verbs.demo(out)
+    _answer(analysis, common, says=f"Report: {RunFolder(out).report}")
+
+
+@app.command(sort_key=9)
+def doctor(*, common: Common = Common()) -> None:
+    """Say what works on this machine, and what to do about what does not."""
+    examined = verbs.doctor()
+    _answer(examined, common)
+    if not examined["ok"]:
+        raise SystemExit(1)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    show_log(debug=debug)
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        with no_space_as_error(Path.cwd()):
+            app(arguments, exit_on_error=False, print_error=True, error_console=console)
+    except CycloptsError:
+        raise SystemExit(2) from None
+    except SmallvoiceError as error:
+        if debug:
+            raise
+        for problem in error.problems:
+            console.print(problem, style="red", markup=False, soft_wrap=True)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        console.print("Stopped. What was finished is kept: the same command continues.")
+        raise SystemExit(130) from None
+    except BrokenPipeError:  # `smallvoice … | head`
+        sys.stderr.close()
+        raise SystemExit(0) from None
+
+
+def _answer(content: dict[str, Any], common: Common, says: str | None = None) -> None:
+    """Print the JSON document, or what a person wants to know last."""
+    if common.json:
+        sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    elif says:
+        sys.stdout.write(says + "\n")
+
+
+def _default_run(recipe: recipes.Recipe) -> Path:
+    return Path("runs") / recipe.name

@@ -1,0 +1,162 @@
+"""Where recordings and transcripts come from: folders, and corpora by name.
+
+A recipe names a corpus, not a place. A name is looked for in `--data DIR`, in `$SMALLVOICE_DATA`, and in
+`./data`; each may hold the corpus's folder or be it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from smallvoice.corpus.transcripts import kaldi, reader_of
+from smallvoice.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """Recordings and transcripts of one origin. Speakers of equal names in two sources are two people."""
+
+    name: str
+    path: Path
+    split: str | None = None
+    """The split of every row, where the user said so (`--split test`)."""
+    language: str | None = None
+    """The language of rows that do not say theirs."""
+    synthetic: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Named:
+    """A corpus that is known by name and lies on the user's disk."""
+
+    about: str
+    places: tuple[str, ...]
+    """Where in a data folder its Kaldi folder may be; `.`: the data folder itself."""
+    language: str
+
+
+_SPEECHOCEAN = (
+    "2,500 English sentences read by 125 children and adults with Mandarin as mother tongue, free for commercial "
+    "and non-commercial use. Get speechocean762.tar.gz from https://www.openslr.org/101/ and unpack it into {folder}"
+)
+
+_NAMED = {
+    "speechocean762": _Named(
+        about="the official training half of speechocean762: " + _SPEECHOCEAN,
+        places=("speechocean762/train", "speechocean762", "train", "."),
+        language="en",
+    ),
+    "speechocean762-test": _Named(
+        about="the official test half of speechocean762: " + _SPEECHOCEAN,
+        places=("speechocean762/test", "speechocean762-test", "speechocean762_test", "test"),
+        language="en",
+    ),
+}
+
+NURSERY = "nursery"
+NAMES = (*_NAMED, NURSERY)
+"""The corpora that are known by name."""
+
+
+def find(
+    name_or_path: str | Path, data_dir: Path | None = None, *, cache_dir: Path | None = None
+) -> list[Source]:
+    """The sources that a name or a folder means.
+
+    Args:
+        data_dir: where to look first for a corpus by name.
+        cache_dir: where the synthetic nursery is made if it is not there yet; else `data_dir`, else `./data`.
+
+    Raises:
+        InputError: not there (the message says what the corpus is and how to get it), or a folder of no known
+        shape. MissingDependency: the nursery needs a synthesiser that is not installed.
+    """
+    name = str(name_or_path)
+    if name == NURSERY:
+        return [_nursery(data_dir, cache_dir)]
+    if name in _NAMED:
+        return [_by_name(name, data_dir)]
+    path = Path(name_or_path).expanduser()
+    if not path.exists() and path.name == name:
+        raise InputError(f"{name}: no such folder, and no corpus of that name. By name: {', '.join(NAMES)}.")
+    reader_of(path)
+    return [Source(name=path.resolve().name, path=path)]
+
+
+def with_distinct_names(sources: list[Source]) -> list[Source]:
+    """Tell sources of equal names apart by a hash of where they lie.
+
+    Raises:
+        InputError: the same folder is given twice.
+    """
+    folders = Counter(source.path.resolve() for source in sources)
+    twice = [str(folder) for folder, count in folders.items() if count > 1]
+    if twice:
+        raise InputError(*(f"{folder}: this source is given twice." for folder in twice))
+    names = Counter(source.name for source in sources)
+    return [
+        source
+        if names[source.name] == 1
+        # Not the path itself: a folder above the corpus is often called like its owner.
+        else dataclasses.replace(source, name=f"{source.name}-{_short_hash(source.path.resolve())}")
+        for source in sources
+    ]
+
+
+def _by_name(name: str, data_dir: Path | None) -> Source:
+    known = _NAMED[name]
+    looked = list(_data_folders(data_dir))
+    for folder in looked:
+        for place in known.places:
+            path = folder / place
+            if kaldi.is_kaldi(path) and _may_be(name, path):
+                return Source(name=name, path=path, language=known.language)
+    places = ", ".join(str(folder) for folder in looked)
+    raise InputError(
+        f"{name}: not found in {places}. It is {known.about.format(folder=looked[0])}; or say where it is with "
+        "--data DIR."
+    )
+
+
+def _may_be(name: str, path: Path) -> bool:
+    """Keep the test half from being taken for the training half: a Kaldi folder of that name is not."""
+    return name.endswith("-test") or "test" not in path.resolve().name.lower()
+
+
+def _data_folders(data_dir: Path | None) -> Iterator[Path]:
+    if data_dir is not None:
+        yield data_dir
+    if os.environ.get("SMALLVOICE_DATA"):
+        yield Path(os.environ["SMALLVOICE_DATA"])
+    yield Path("data")
+
+
+def _nursery(data_dir: Path | None, cache_dir: Path | None) -> Source:
+    """The synthetic corpus, made now if it is not there."""
+    for folder in _data_folders(data_dir):
+        if kaldi.recognises(folder / NURSERY):
+            return Source(name=NURSERY, path=folder / NURSERY, language="en", synthetic=True)
+    path = (cache_dir or data_dir or Path("data")) / NURSERY
+    if not kaldi.recognises(path):
+        from smallvoice.corpus import nursery
+
+        unfinished = path.with_name(f".{NURSERY}.part")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        try:
+            nursery.write_source(unfinished)
+            unfinished.rename(path)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    return Source(name=NURSERY, path=path, language="en", synthetic=True)
+
+
+def _short_hash(path: Path) -> str:
+    return hashlib.sha256(str(path).encode()).hexdigest()[:6]

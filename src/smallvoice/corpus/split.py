@@ -1,0 +1,217 @@
+"""Which speakers train, which choose the checkpoint, and which are only ever tested.
+
+Pure functions. Within each stratum (gender and age band; strata of fewer than 3 speakers join the next band),
+speakers in the order of a hash fill the shares. The hash is of the source and the speaker's name there, so a
+place depends neither on the machine nor on the order of files. Places are given once: who has one keeps it,
+and speakers who come later fill what their stratum lacks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import floor
+
+from smallvoice.errors import InputError
+
+SPLITS = ("train", "dev", "test")
+MIN_STRATUM = 3
+"""Speakers: fewer cannot fill three splits."""
+
+_BANDS = ((5, "0-4"), (8, "5-7"), (11, "8-10"), (14, "11-13"), (18, "14-17"))
+_RANK = {"test": 0, "dev": 1, "train": 2}
+"""Who gets the odd speaker when shares are equally short: in a test set one more speaker is worth most."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unit:
+    """What stays in one split as a whole: a speaker; where unknown, a session; else a recording."""
+
+    name: str
+    """Its pseudonym."""
+    order: str
+    """`hash_order` of its source and name."""
+    age_years: float | None = None
+    gender: str | None = None
+    brought: frozenset[str] = frozenset()
+    """The splits that its source puts it in; empty: none."""
+    may_be_dev: bool = False
+    """Its source brings train but no dev, so dev is taken from train."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """Where everyone goes."""
+
+    places: dict[str, str]
+    """Unit -> split, but for units that their source puts in several."""
+    carved: frozenset[str]
+    """Units of a source's train whose place was chosen between train and dev."""
+    leaks: dict[str, list[str]]
+    """Unit -> the splits that its source puts it in, where these are several."""
+    strata: list[dict[str, str | int]] = field(default_factory=list)
+    """One row a stratum: its name and the number of units in each split."""
+
+    def split_of(self, unit: str | None, brought: str | None) -> str | None:
+        """The split of a row of `unit` that its source puts in `brought`; None where nobody knows."""
+        if brought is not None and not (brought == "train" and unit in self.carved):
+            return brought
+        return self.places.get(unit or "")
+
+
+def hash_order(source: str, name: str) -> str:
+    """The place of a speaker in the queue: equal on every machine, unrelated to the name."""
+    return hashlib.sha256(f"{source}\0{name}".encode()).hexdigest()
+
+
+def age_band(age_years: float | None) -> str:
+    """`0-4`, `5-7`, `8-10`, `11-13`, `14-17`, `adult` or `unknown`."""
+    if age_years is None:
+        return "unknown"
+    return next((name for limit, name in _BANDS if age_years < limit), "adult")
+
+
+def plan(units: Iterable[Unit], shares: Mapping[str, float], known: Mapping[str, str]) -> Plan:
+    """Give every unit its split.
+
+    Args:
+        shares: the share of each split; only their ratios count.
+        known: places given before, by unit.
+
+    Raises:
+        InputError: fewer units than splits to fill.
+    """
+    everyone = sorted(units, key=lambda unit: unit.order)
+    new = [unit for unit in everyone if not unit.brought]
+    carvable = [unit for unit in everyone if unit.brought == {"train"} and unit.may_be_dev]
+    if not shares["dev"] or len(carvable) < 2:
+        carvable = []
+    num_splits = sum(share > 0 for share in shares.values())
+    if new and len(new) < num_splits and not all(unit.name in known for unit in new):
+        raise InputError(
+            f"Too few speakers to split: {len(new)} for {num_splits} splits (a speaker is in one split only; "
+            "where speakers are unknown, sessions or recordings count instead). Add recordings of more people, or "
+            "put all of them into one split: --split test"
+        )
+    places = {unit.name: next(iter(unit.brought)) for unit in everyone if len(unit.brought) == 1}
+    places |= assign(new, shares, known)
+    between = {name: share for name, share in shares.items() if name != "test"}
+    places |= assign(carvable, between, {name: split for name, split in known.items() if split in between})
+    return Plan(
+        places=places,
+        carved=frozenset(unit.name for unit in carvable),
+        leaks={unit.name: sorted(unit.brought) for unit in everyone if len(unit.brought) > 1},
+        strata=[row for pool in (new, carvable) for row in _table(pool, places)],
+    )
+
+
+def assign(units: list[Unit], shares: Mapping[str, float], known: Mapping[str, str]) -> dict[str, str]:
+    """Places of `units`. Totals are the shares rounded (largest remainders), as far as `known` places allow.
+
+    In each stratum every split first gets its share rounded down. Who is left over goes where the strata so
+    far are shortest, among the splits whose total is not reached. With 3 units or more, no split with a share
+    stays empty.
+    """
+    total = sum(_exact(share) for share in shares.values())
+    if not units or not total:
+        return {}
+    exact = {split: _exact(share) / total for split, share in shares.items() if share}
+    places = {unit.name: known[unit.name] for unit in units if unit.name in known}
+    counts = Counter(places.values())
+    wanted = _rounded(len(units), exact)
+    so_far: Counter[str] = Counter()
+    num_so_far = 0
+    fresh: list[str] = []
+    waiting: list[tuple[int, Counter[str], list[Unit]]] = []
+    for stratum in strata(units):
+        here = Counter(places[unit.name] for unit in stratum if unit.name in places)
+        left_over = []
+        for unit in (unit for unit in stratum if unit.name not in places):
+            lacks = {split: floor(len(stratum) * share) - here[split] for split, share in exact.items()}
+            split = min(lacks, key=lambda name: (-lacks[name], _RANK[name]))
+            if lacks[split] <= 0:
+                left_over.append(unit)
+                continue
+            places[unit.name] = split
+            here[split] += 1
+            counts[split] += 1
+            fresh.append(unit.name)
+        waiting.append((len(stratum), here, left_over))
+    for size, here, left_over in waiting:
+        num_so_far += size
+        so_far += here
+        for unit in left_over:
+            split = min(
+                exact,
+                key=lambda name: (
+                    counts[name] >= wanted[name],
+                    so_far[name] - exact[name] * num_so_far,
+                    _RANK[name],
+                ),
+            )
+            places[unit.name] = split
+            so_far[split] += 1
+            counts[split] += 1
+            fresh.append(unit.name)
+    _fill_empty(places, fresh, exact, counts)
+    return places
+
+
+def strata(units: Iterable[Unit]) -> list[list[Unit]]:
+    """Units by gender and age band, in hash order; fewer than 3 join the next band, the last ones the one
+    before."""
+    cells: dict[tuple[str, int], list[Unit]] = defaultdict(list)
+    bands = [name for _, name in _BANDS] + ["adult", "unknown"]
+    for unit in units:
+        cells[unit.gender or "unknown", bands.index(age_band(unit.age_years))].append(unit)
+    merged: list[list[Unit]] = []
+    carried: list[Unit] = []
+    for key in sorted(cells):
+        carried = carried + cells[key]
+        if len(carried) >= MIN_STRATUM:
+            merged.append(carried)
+            carried = []
+    if carried:
+        merged = [*merged[:-1], merged[-1] + carried] if merged else [carried]
+    return [sorted(stratum, key=lambda unit: unit.order) for stratum in merged]
+
+
+def _fill_empty(
+    places: dict[str, str], fresh: list[str], exact: Mapping[str, Fraction], counts: Counter[str]
+) -> None:
+    """Give a split that rounding left empty the last newcomer of the largest one."""
+    for empty in sorted((split for split in exact if not counts[split]), key=_RANK.__getitem__):
+        donors = [name for name in fresh if counts[places[name]] > 1]
+        if donors:
+            largest = max(counts[places[name]] for name in donors)
+            moved = [name for name in donors if counts[places[name]] == largest][-1]
+            counts[places[moved]] -= 1
+            counts[empty] += 1
+            places[moved] = empty
+
+
+def _rounded(number: int, exact: Mapping[str, Fraction]) -> dict[str, int]:
+    """`number` divided by shares that add up to 1, by largest remainders: every part within 1 of its
+    share."""
+    parts = {split: floor(number * share) for split, share in exact.items()}
+    by_remainder = sorted(exact, key=lambda split: (parts[split] - number * exact[split], _RANK[split]))
+    for split in by_remainder[: number - sum(parts.values())]:
+        parts[split] += 1
+    return parts
+
+
+def _table(pool: list[Unit], places: Mapping[str, str]) -> list[dict[str, str | int]]:
+    rows: list[dict[str, str | int]] = []
+    for stratum in strata(pool):
+        cells = sorted({f"{unit.gender or 'unknown'} {age_band(unit.age_years)}" for unit in stratum})
+        counts = Counter(places[unit.name] for unit in stratum)
+        rows.append({"stratum": " + ".join(cells), **{split: counts[split] for split in SPLITS}})
+    return rows
+
+
+def _exact(share: float) -> Fraction:
+    """0.7 as seven tenths, so that 0.7 × 10 is 7."""
+    return Fraction(str(share))

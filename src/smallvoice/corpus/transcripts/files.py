@@ -1,0 +1,27 @@
+"""The files of a source, in the same order on every machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from smallvoice.corpus.transcripts.segment import AUDIO_SUFFIXES
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """Every file at any depth, sorted; hidden ones (`.DS_Store`, `._a.wav`) are not data."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith("."):
+                yield Path(place, name)
+
+
+def is_audio(path: Path) -> bool:
+    return path.suffix.lower() in AUDIO_SUFFIXES
+
+
+def relative(path: Path, folder: Path) -> str:
+    """`path` inside `folder`, with forward slashes on every system."""
+    return path.relative_to(folder).as_posix()

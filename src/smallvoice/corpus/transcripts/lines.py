@@ -1,0 +1,58 @@
+"""Text files in whatever encoding they came, line by line, so that one bad line does not cost the file."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+from pathlib import Path
+
+from smallvoice.errors import InputError
+
+_MARKS = [(codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")]
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str | None]]:
+    """The number (from 1) and text of every line that is not blank; None for a line that is not UTF-8.
+
+    UTF-16 is recognised by its byte order mark or by its zero bytes.
+
+    Raises:
+        InputError: the file cannot be opened.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}.") from None
+    encoding = _encoding(data)
+    newline = "\n".encode(encoding)
+    for number, line in enumerate(_split(data, newline), 1):
+        try:
+            text = line.decode(encoding).removeprefix("\ufeff").rstrip("\r")
+        except UnicodeDecodeError:
+            yield number, None
+            continue
+        if text.strip():
+            yield number, text
+
+
+def _encoding(data: bytes) -> str:
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return encoding
+    head = data[:1000]
+    if head and b"\0" in head:
+        # ASCII characters, spaces and tabs above all, have their zero byte second in little-endian text.
+        return "utf-16-le" if head[1::2].count(0) >= head[0::2].count(0) else "utf-16-be"
+    return "utf-8"
+
+
+def _split(data: bytes, newline: bytes) -> Iterator[bytes]:
+    """Split at newlines that start at a whole character."""
+    start = position = 0
+    while (position := data.find(newline, position)) >= 0:
+        if position % len(newline):
+            position += 1
+            continue
+        yield data[start:position]
+        start = position = position + len(newline)
+    yield data[start:]

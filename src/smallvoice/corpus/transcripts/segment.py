@@ -1,0 +1,99 @@
+"""What every transcript reader gives: recordings with their segments, and what could not be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+AUDIO_SUFFIXES = frozenset(
+    {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".au", ".caf", ".sph", ".w64", ".m4a"}
+)
+"""Files that are recordings by their name; not all of them can be opened."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Segment:
+    """A stretch of a recording and what is said in it, as the source has it."""
+
+    where: str
+    """Source-relative `path:line` of the transcript."""
+    text: str
+    start_s: float | None = None
+    """None: the recording's start."""
+    end_s: float | None = None
+    """None: the recording's end."""
+    speaker: str | None = None
+    """The source's own name."""
+    age_years: float | None = None
+    gender: str | None = None
+    role: str | None = None
+    language: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recording:
+    """One channel of an audio file, or all of it mixed, with all of its segments."""
+
+    audio: Path
+    path: str
+    """What names it in this source on every machine: its source-relative path, where it lies inside."""
+    channel: int | None = None
+    """From 0; None: all, mixed."""
+    split: str | None = None
+    """The split that the source itself puts it in."""
+    session: str | None = None
+    """The source's own name of the visit or folder."""
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """A line or file of which nothing could be made: a row of the ledger."""
+
+    where: str
+    """Source-relative `path:line`, or `path` of a whole file."""
+    reason: str
+    """Short, the same for all of its kind, so that it can be counted."""
+    detail: str = ""
+    text: str | None = None
+    """The words that are lost with it, where they are known."""
+    speaker: str | None = None
+    session: str | None = None
+    split: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Note:
+    """Something about a source that costs no segment, but that its owner would want to know."""
+
+    message: str
+
+
+Item = Recording | Problem | Note
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reader:
+    """A format of transcripts."""
+
+    name: str
+    shape: str
+    """What such a folder looks like, for the message that lists what can be read."""
+    recognises: Callable[[Path], bool]
+    read: Callable[[Path], Iterator[Item]]
+    """Every segment, unreadable line and orphan file of the folder, each exactly once."""
+
+
+def number(text: str) -> float | None:
+    """A plain finite decimal number, or None. Python's own float() also takes `nan`, `inf` and `1_0`."""
+    stripped = text.strip()
+    if not stripped or not set(stripped) <= set("0123456789.+-eE"):
+        return None
+    try:
+        value = float(stripped)
+    except ValueError:
+        return None
+    return value if abs(value) < 1e15 else None

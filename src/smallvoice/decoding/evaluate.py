@@ -1,0 +1,182 @@
+"""`evaluate`: a model and a split of a corpus to hypotheses and scores."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from smallvoice.corpus.utterance import Corpus, Utterance, open_corpus
+from smallvoice.decoding.engine import decode_utterances
+from smallvoice.decoding.models import Model, open_model
+from smallvoice.decoding.torch_engine import Decoded, TorchEngine
+from smallvoice.model import device
+from smallvoice.recipe import DecodeRecipe
+from smallvoice.run_folder import RunFolder
+from smallvoice.scoring.compare import score
+from smallvoice.storage import digest, json_line, no_space_as_error, read_json, read_jsonl, write_json, write_jsonl, write_text
+
+log = logging.getLogger(__name__)
+
+Report = Callable[[int, int], None]
+"""Told how many utterances are done, and of how many."""
+
+
+def evaluate(
+    model_name: str,
+    corpus_folder: Path,
+    out: Path,
+    *,
+    split: str = "test",
+    decode: DecodeRecipe | None = None,
+    language: str | None = None,
+    select: str | None = None,
+    report: Report = lambda done, total: None,
+) -> dict[str, Any]:
+    """Decode a split freely, write `hypotheses/<system>.<split>.jsonl`, and score it.
+
+    The prefix, language and task are forced; a tuned model hears the window that it was trained with, any other
+    30 seconds. What could not be read when the corpus was prepared counts as deleted words. Cut off, it
+    continues.
+
+    Args:
+        model_name: a run, an adapter, a folder of weights, or a name.
+        out: gets the hypotheses, and the scores beside those of other models in `evaluation_results.json`.
+        language: of rows that do not say theirs.
+        select: only the rows for which this holds, such as `age_years < 18`.
+
+    Returns:
+        The model's block of `evaluation_results.json`.
+
+    Raises:
+        SmallvoiceError: anything a user can mend.
+    """
+    decode = decode or DecodeRecipe()
+    corpus = open_corpus(corpus_folder)
+    total = corpus.splits().get(split, 0)
+    utterances = corpus.utterances(split, select)
+    model = open_model(model_name)
+    language = language or corpus.facts["language"] or (model.facts.language if model.facts else None)
+    engine = TorchEngine(model.whisper, model.window, decode)
+    run = RunFolder(out)
+    path = run.hypotheses(model.system, split)
+    key = digest(corpus.facts["key"], split, select, asdict(decode), asdict(model.window), language)
+    partial = _Partial(path, digest(key, model.whisper.name, model.adapter_sha256))
+    left = (utterance for utterance in utterances if utterance.id not in partial.rows)
+    report(len(partial.rows), total)
+    started = time.monotonic()
+    for batch in decode_utterances(left, engine, language, decode.batch_size):
+        partial.add([_row(model, utterance, decoded, decode, language) for utterance, decoded in batch])
+        report(len(partial.rows), total)
+    seconds = time.monotonic() - started
+    rows = sorted([*partial.rows.values(), *_undecodable(corpus, split, model)], key=lambda row: row["id"])
+    write_jsonl(path, rows)
+    partial.remove()
+    block = _block(model, corpus, rows, split, select, decode, seconds)
+    _add_result(run.evaluation(split), model.system, split, block)
+    return block
+
+
+def _row(
+    model: Model, utterance: Utterance, decoded: Decoded, decode: DecodeRecipe, language: str | None
+) -> dict[str, Any]:
+    spoken = utterance.language or language
+    return {
+        "id": utterance.id,
+        "system": model.system,
+        "split": utterance.split,
+        "reference": utterance.text,
+        "hypothesis": model.output(decoded.text, decode.output_style, spoken),
+        "decoded": decoded.text,
+        "language": spoken,
+        "speaker": utterance.speaker,
+        "recording": utterance.recording,
+        "age_years": utterance.age_years,
+        "gender": utterance.gender,
+        "role": utterance.role,
+        "duration_s": utterance.duration_s,
+        "num_tokens": decoded.num_tokens,
+        "avg_logprob": decoded.avg_logprob,
+        "capped": decoded.capped,
+        "flags": utterance.extra.get("flags", []),
+        "error": None,
+    }
+
+
+def _block(
+    model: Model,
+    corpus: Corpus,
+    rows: list[dict[str, Any]],
+    split: str,
+    select: str | None,
+    decode: DecodeRecipe,
+    seconds: float,
+) -> dict[str, Any]:
+    """What `evaluation_results.json` holds of one model."""
+    audio_s = sum(row["duration_s"] or 0.0 for row in rows)
+    seen = _seen_in_training(model, rows)
+    if seen:
+        log.warning("%d of these %d utterances were seen in training: this is not a test.", seen, len(rows))
+    return {
+        "model": model.whisper.name,
+        "weights": model.whisper.origin,
+        "adapter_sha256": model.adapter_sha256,
+        "trainable_parameters": model.parameters.trainable,
+        "total_parameters": model.parameters.total,
+        "split": split,
+        "select": select,
+        "corpus": {"sources": corpus.facts["sources"], "synthetic": corpus.facts["synthetic"]},
+        "decoding": {
+            **asdict(decode),
+            "search": "greedy",
+            "timestamps": False,
+            "window": asdict(model.window),
+            "device": device.describe(model.whisper.network.device),
+            "precision": "float32",
+        },
+        "audio_s": audio_s,
+        "decode_s": seconds,
+        "rtfx": audio_s / seconds if seconds else None,
+        "seen_in_training": seen,
+        **score(rows),
+    }
+
+
+def _seen_in_training(model: Model, rows: list[dict[str, Any]]) -> int:
+    """How many of the utterances training or the choice of its checkpoint saw."""
+    trained_on = RunFolder(model.run).trained_on if model.run else None
+    if trained_on is None or not trained_on.is_file():
+        return 0
+    seen = {row["id"] for row in read_jsonl(trained_on)}
+    return sum(row["id"] in seen for row in rows)
+
+
+def _add_result(path: Path, system: str, split: str, block: dict[str, Any]) -> None:
+    """Put a model beside the others."""
+    models = read_json(path)["models"] if path.is_file() else {}
+    write_json(path, {"split": split, "models": {**models, system: block}})
+
+
+class _Partial:
+    """Rows decoded so far, kept beside the hypotheses so that a run that was cut off continues."""
+
+    def __init__(self, path: Path, key: str) -> None:
+        self.path = path.with_name(f".{path.name}.{key[:12]}.part")
+        self.rows: dict[str, dict[str, Any]] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if self.path.is_file():
+            text = self.path.read_text(encoding="utf-8")
+            # The last line may be half a line.
+            write_text(self.path, text[: text.rfind("\n") + 1])
+            self.rows = {row["id"]: row for row in read_jsonl(self.path)}
+
+    def add(self, rows: list[dict[str, Any]]) -> None:
+        with no_space_as_error(self.path), self.path.open("a", encoding="utf-8") as file:
+            file.writelines(json_line(row) for row in rows)
+        self.rows |= {row["id"]: row for row in rows}
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)

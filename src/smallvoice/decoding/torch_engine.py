@@ -1,0 +1,132 @@
+"""Free greedy decoding in torch, batched, with a key-value cache."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from smallvoice.model import window as windows
+from smallvoice.model.prompt import prefix_ids
+from smallvoice.model.weights import Whisper
+from smallvoice.recipe import DecodeRecipe, WindowRecipe
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What the model wrote for one utterance."""
+
+    text: str
+    num_tokens: int
+    avg_logprob: float
+    """Mean natural-log probability of the tokens, the end token included."""
+    capped: bool
+    """The token cap ended it: the model would have gone on."""
+
+
+def token_cap(duration_s: float, recipe: DecodeRecipe, max_positions: int, prefix: int) -> int:
+    """New tokens allowed: it grows with duration, so that a loop cannot fill the decoder's 448 positions."""
+    return min(recipe.tokens_base + math.ceil(recipe.tokens_per_s * duration_s), max_positions - prefix)
+
+
+class TorchEngine:
+    """A loaded Whisper that turns waveforms of one window into text."""
+
+    def __init__(self, whisper: Whisper, window: WindowRecipe, recipe: DecodeRecipe) -> None:
+        self.whisper = whisper
+        self.window = window
+        self.recipe = recipe
+        self._max_frames = windows.max_frames(whisper.network)
+        config = whisper.generation
+        self._suppressed = torch.tensor(config.suppress_tokens or [], dtype=torch.long)
+        self._suppressed_first = torch.tensor(config.begin_suppress_tokens or [], dtype=torch.long)
+
+    def num_frames(self, duration_s: float) -> int:
+        """The window of an utterance, in log-mel frames."""
+        return windows.num_frames(duration_s, self.window, self._max_frames)
+
+    @torch.inference_mode()
+    def decode(self, waveforms: list[np.ndarray], frames: int, language: str | None) -> list[Decoded]:
+        """Decode utterances of one window.
+
+        Args:
+            waveforms: float32 at 16 kHz, each of shape = (num_samples,).
+            frames: their window in log-mel frames.
+            language: forced where the model has languages.
+
+        Raises:
+            RecipeError: the model needs a language, or does not have this one.
+        """
+        network = self.whisper.network
+        prefix = prefix_ids(self.whisper.generation, language)
+        positions = network.config.max_target_positions
+        caps = [
+            token_cap(len(waveform) / 16_000, self.recipe, positions, len(prefix)) for waveform in waveforms
+        ]
+        mel = windows.features(waveforms, frames, network)
+        tokens, logprobs = greedy(
+            network, windows.encode(network, mel), prefix, caps, self._suppressed, self._suppressed_first
+        )
+        end = self.whisper.generation.eos_token_id
+        return [self._decoded(row, logprob, end) for row, logprob in zip(tokens, logprobs, strict=True)]
+
+    def _decoded(self, tokens: list[int], logprob: float, end: int) -> Decoded:
+        ended = bool(tokens) and tokens[-1] == end
+        text = self.whisper.tokenizer.decode(tokens, skip_special_tokens=True)
+        num_tokens = len(tokens) - ended
+        return Decoded(" ".join(text.split()), num_tokens, logprob / max(1, len(tokens)), capped=not ended)
+
+
+def greedy(
+    network: torch.nn.Module,
+    encoded: object,
+    prefix: list[int],
+    caps: list[int],
+    suppressed: torch.Tensor,
+    suppressed_first: torch.Tensor,
+) -> tuple[list[list[int]], list[float]]:
+    """Greedy search with a key-value cache.
+
+    Args:
+        encoded: the encoder's output for a batch.
+        prefix: token ids forced at the start, equal for the batch.
+        caps: the most new tokens of each utterance.
+        suppressed: token ids never written; `suppressed_first`: not written as the first token.
+
+    Returns:
+        For each utterance its new tokens (the last is the end token unless the cap came first) and the sum of
+        their log-probabilities.
+    """
+    end = network.generation_config.eos_token_id
+    states = encoded.last_hidden_state
+    device = states.device
+    suppressed, suppressed_first = suppressed.to(device), suppressed_first.to(device)
+    rows: list[list[int]] = [[] for _ in caps]
+    logprobs = torch.zeros(len(caps), device=device)
+    active = torch.ones(len(caps), dtype=torch.bool, device=device)
+    inputs = torch.tensor(prefix, device=device).expand(len(caps), -1)
+    cache = None
+    for step in range(max(caps)):
+        output = network.model.decoder(
+            input_ids=inputs, encoder_hidden_states=states, past_key_values=cache, use_cache=True
+        )
+        cache = output.past_key_values
+        logits = network.proj_out(output.last_hidden_state[:, -1]).float()
+        logits[:, suppressed] = -torch.inf
+        if step == 0:
+            logits[:, suppressed_first] = -torch.inf
+        best = logits.max(dim=-1)
+        logprobs += torch.where(active, best.values - logits.logsumexp(dim=-1), 0.0)
+        chosen = best.indices.tolist()
+        for index, token in enumerate(chosen):
+            if active[index]:
+                rows[index].append(token)
+        active &= torch.tensor(
+            [c != end and len(r) < cap for c, r, cap in zip(chosen, rows, caps, strict=True)]
+        ).to(device)
+        if not active.any():
+            break
+        inputs = best.indices.unsqueeze(1)
+    return rows, logprobs.tolist()

@@ -1,0 +1,78 @@
+"""The machine in numbers: what a time or a memory figure must be read beside. Never its name or its user's."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+PACKAGES = ("smallvoice", "torch", "transformers", "peft", "accelerate", "ctranslate2", "numpy", "jiwer")
+PACKAGES += ("whisper-normalizer", "pyarrow", "soundfile", "soxr")
+
+
+def versions() -> dict[str, str]:
+    """Python and the packages that results depend on, as far as they are installed."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def facts() -> dict[str, Any]:
+    """Processor, cores, memory, operating system."""
+    return {
+        "processor": _processor(),
+        "cores": psutil.cpu_count(logical=False) or os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def peak_memory_bytes() -> int:
+    """The most resident memory that this process has held."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts in bytes, Linux in KiB
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def matmul_gflops(seconds: float = 0.15) -> float:
+    """Float32 matrix products per second, in units of 10⁹ operations: the best of three sizes.
+
+    Times on shared machines mean little without the rate measured in the same run. Uses torch where it is
+    loaded, so that the threads are the ones that the work uses; numpy else.
+
+    Args:
+        seconds: how long each size is tried for.
+    """
+    torch = sys.modules.get("torch")
+    best = 0.0
+    for size in (1024, 2048, 4096):
+        if torch is not None:
+            a = b = torch.ones(size, size)
+        else:
+            a = b = np.ones((size, size), dtype=np.float32)
+        started = time.perf_counter()
+        while time.perf_counter() - started < seconds:
+            before = time.perf_counter()
+            a @ b
+            best = max(best, 2 * size**3 / (time.perf_counter() - before) / 1e9)
+    return best

@@ -1,0 +1,1 @@
+"""Whisper itself: weights, features, the encoder at the length of the audio, adapters."""

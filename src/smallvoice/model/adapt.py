@@ -1,0 +1,105 @@
+"""An adaptation strategy by name, put on a base model."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors import SafetensorError
+
+from smallvoice.errors import InputError, RecipeError
+from smallvoice.model.weights import Whisper
+from smallvoice.recipe import ModelRecipe
+from smallvoice.storage import read_text
+
+
+@dataclass(frozen=True)
+class ParameterCount:
+    """Counted from the model, never typed in."""
+
+    trainable: int
+    total: int
+
+    @property
+    def share(self) -> float:
+        return self.trainable / self.total
+
+    def __str__(self) -> str:
+        return f"{self.trainable:,} of {self.total:,} ({100 * self.share:.2f} %)"
+
+
+def adapt(whisper: Whisper, recipe: ModelRecipe, seed: int) -> PeftModel:
+    """Put LoRA (Hu et al., 2021) on the linear layers that the recipe names; only it will be trained.
+
+    No task type is given to PEFT: its sequence-to-sequence wrapper passes `input_ids`, which Whisper does not
+    take. The factors start from `seed` alone.
+
+    Raises:
+        RecipeError: a target that no layer of the model is called.
+    """
+    layers = {name.split(".")[-1] for name, module in whisper.network.named_modules() if _is_linear(module)}
+    unknown = [target for target in recipe.targets if target not in layers]
+    if unknown or not recipe.targets:
+        raise RecipeError(
+            f"model.targets: no linear layer is called {', '.join(unknown) or 'nothing'}. "
+            f"The model has: {', '.join(sorted(layers))}."
+        )
+    config = LoraConfig(
+        r=recipe.rank,
+        lora_alpha=recipe.alpha,
+        lora_dropout=recipe.dropout,
+        target_modules=recipe.targets,
+        base_model_name_or_path=whisper.name,
+    )
+    whisper.network.name_or_path = whisper.name  # what PEFT writes into adapter_config.json: never a path
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return get_peft_model(whisper.network, config)
+
+
+def load_adapter(whisper: Whisper, folder: Path) -> ParameterCount:
+    """Merge an adapter into the base's weights, in float32. Returns what the adapter has.
+
+    Raises:
+        InputError: the folder's adapter does not fit the base.
+    """
+    try:
+        adapted = PeftModel.from_pretrained(whisper.network, str(folder), is_trainable=True)
+        count = count_parameters(adapted)
+        whisper.network = adapted.merge_and_unload().eval()
+    except (RuntimeError, ValueError, OSError, SafetensorError) as error:
+        raise InputError(
+            f"{folder}: this adapter does not fit {whisper.name}: {str(error).splitlines()[0]}"
+        ) from None
+    return count
+
+
+def base_of(folder: Path) -> str:
+    """The base model that an adapter names in its `adapter_config.json`.
+
+    Raises:
+        InputError: it names none.
+    """
+    try:
+        name = json.loads(read_text(folder / "adapter_config.json")).get("base_model_name_or_path")
+    except (json.JSONDecodeError, AttributeError):
+        name = None
+    if not name:
+        raise InputError(f"{folder / 'adapter_config.json'}: names no base model (base_model_name_or_path).")
+    return str(name)
+
+
+def count_parameters(network: torch.nn.Module) -> ParameterCount:
+    """Each parameter once: Whisper's output projection is its token embedding."""
+    parameters = list(network.parameters())
+    return ParameterCount(
+        trainable=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+        total=sum(parameter.numel() for parameter in parameters),
+    )
+
+
+def _is_linear(module: torch.nn.Module) -> bool:
+    return isinstance(module, torch.nn.Linear)

@@ -1,0 +1,48 @@
+"""Waveform to log-mel spectrogram, as Whisper computes it (Radford et al., 2022, §2.2)."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from transformers.audio_utils import mel_filter_bank
+
+SAMPLE_RATE = 16_000
+N_FFT = 400  # 25 ms
+HOP_LENGTH = 160  # 10 ms: 100 frames a second
+FRAMES_PER_SECOND = SAMPLE_RATE // HOP_LENGTH
+
+
+def log_mel(samples: torch.Tensor, num_mels: int) -> torch.Tensor:
+    """Log-mel features of waveforms that are already filled with zeros up to their window.
+
+    Args:
+        samples: float32, shape = (batch, num_samples), 16 kHz, num_samples a multiple of 160.
+        num_mels: 80, or 128 for large-v3.
+
+    Returns:
+        shape = (batch, num_mels, num_samples / 160). Each utterance's own maximum sets its floor, 8 below it in
+        log10, so that neither neighbours in the batch nor the length of the silence after it change a frame.
+    """
+    window = torch.hann_window(N_FFT, device=samples.device)
+    stft = torch.stft(samples, N_FFT, HOP_LENGTH, window=window, return_complex=True)
+    power = stft[..., :-1].abs().square()  # as Whisper: the frame centred on the last sample is dropped
+    mel = _filters(num_mels, samples.device).T @ power
+    log_spec = mel.clamp(min=1e-10).log10()
+    floor = log_spec.amax(dim=(1, 2), keepdim=True) - 8.0
+    return (torch.maximum(log_spec, floor) + 4.0) / 4.0
+
+
+@lru_cache
+def _filters(num_mels: int, device: torch.device) -> torch.Tensor:
+    """The Slaney mel filters, shape = (1 + N_FFT / 2, num_mels)."""
+    bank = mel_filter_bank(
+        num_frequency_bins=1 + N_FFT // 2,
+        num_mel_filters=num_mels,
+        min_frequency=0.0,
+        max_frequency=SAMPLE_RATE / 2,
+        sampling_rate=SAMPLE_RATE,
+        norm="slaney",
+        mel_scale="slaney",
+    )
+    return torch.from_numpy(bank).to(device=device, dtype=torch.float32)

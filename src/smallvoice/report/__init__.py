@@ -1,0 +1,7 @@
+"""Numbers to a page: one HTML file that opens offline, made only from the files of a run."""
+
+from __future__ import annotations
+
+from smallvoice.report.page import write_report
+
+__all__ = ["write_report"]

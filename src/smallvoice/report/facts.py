@@ -1,0 +1,192 @@
+"""The sections on where the numbers come from: corpus, model, recipe, versions, machine, time."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from smallvoice.recipe import Recipe, as_dict
+from smallvoice.report.privacy import model_name, shareable, source_name
+from smallvoice.scoring import wording
+
+Json = dict[str, Any]
+Pairs = list[tuple[str, str]]
+
+_MAX_REASONS = 15
+
+
+@dataclass(frozen=True)
+class Data:
+    """The corpus section: tables of text, headings first."""
+
+    splits: list[list[str]]
+    fates: list[tuple[str, int]]
+    units: str | None
+    """How many speakers (else sessions, recordings) have their place in each split, from `split.json`."""
+    notes: list[str]
+    synthetic: bool
+
+
+def data(corpus: Json, split: Json, ledger: list[Json]) -> Data:
+    units = "; ".join(
+        f"{name} {', '.join(wording.count(len(members), kind.removesuffix('s')) for kind, members in places)}"
+        for name, places in _places(split)
+    )
+    return Data(
+        splits=_split_table(corpus.get("splits") or {}),
+        fates=_fates(ledger),
+        units=units or None,
+        notes=[str(shareable(note)) for note in corpus.get("notes") or []],
+        synthetic=corpus.get("synthetic") is True,
+    )
+
+
+def separation(tested: list[Json], trained_on: list[Json]) -> tuple[bool, str] | None:
+    """Whether the test is one: nothing and nobody of it is in `trained_on.jsonl`. None without that file."""
+    if not trained_on:
+        return None
+    seen = {row["id"] for row in trained_on}
+    voices = {row["speaker"] for row in trained_on if row.get("speaker") is not None}
+    utterances = sum(row["id"] in seen for row in tested)
+    speakers = len(voices & {row.get("speaker") for row in tested})
+    if utterances or speakers:
+        return False, (
+            "This is not a test: of what is scored here, training or the choice of a checkpoint saw "
+            f"{wording.count(utterances, 'utterance')} and {wording.count(speakers, 'speaker')}."
+        )
+    return True, (
+        "Training and the choice of a checkpoint saw none of the utterances and none of the speakers scored "
+        "here (checked against trained_on.jsonl)."
+    )
+
+
+def shareable_recipe(recipe: Recipe) -> Json:
+    """The recipe without places: a corpus or a model in a folder is called a local one."""
+    content: Json = shareable(as_dict(recipe))
+    sources = recipe.corpus.source
+    names = [source_name(source) for source in ([sources] if isinstance(sources, str) else sources)]
+    content["corpus"]["source"] = names[0] if isinstance(sources, str) else names
+    content["model"]["base"] = model_name(recipe.model.base)
+    return content
+
+
+def models(evaluation: Json) -> list[tuple[str, Pairs]]:
+    """Model → facts such as parameters and decoding options, from `evaluation_results.json`."""
+    found = []
+    for name, model in (evaluation.get("models") or {}).items():
+        facts = {key: value for key, value in model.items() if key not in _SHOWN_ELSEWHERE}
+        found.append((str(name), pairs(shareable(facts))))
+    return found
+
+
+_SHOWN_ELSEWHERE = frozenset(
+    {"wer", "by_age", "without_flagged", "normalisers", "not_decoded", "capped", "system", "split"}
+    | {"utterances", "speakers", "duration_s", "flagged", "corpus", "select", "seen_in_training"}
+)
+
+
+def stages(provenance: Json) -> list[tuple[str, str]]:
+    """Stage → time, and the sum."""
+    times = {
+        str(name): float(stage["seconds"])
+        for name, stage in (provenance.get("stages") or {}).items()
+        if isinstance(stage, dict) and isinstance(stage.get("seconds"), int | float)
+    }
+    if not times:
+        return []
+    return [
+        *((name, duration(seconds)) for name, seconds in times.items()),
+        ("all", duration(sum(times.values()))),
+    ]
+
+
+def machine(provenance: Json) -> Pairs:
+    """Everything of `provenance.json` but the stages, one line a fact."""
+    return pairs(shareable({key: value for key, value in provenance.items() if key != "stages"}))
+
+
+def pairs(content: Json, prefix: str = "") -> Pairs:
+    """A nested dict as lines of label and value; the unit in a name (`_bytes`) becomes part of the value."""
+    found: Pairs = []
+    for key, value in content.items():
+        label = f"{prefix}{key}"
+        if isinstance(value, dict):
+            found += pairs(value, f"{label}: " if prefix == "" and key not in _TRANSPARENT else prefix)
+        elif value is not None:
+            found.append((label.replace("_bytes", "").replace("_", " "), _shown(str(key), value)))
+    return found
+
+
+_TRANSPARENT = frozenset({"versions", "packages", "machine"})
+
+
+def duration(seconds: float) -> str:
+    """75.2 → `1 min 15 s`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _shown(key: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value)
+    if isinstance(value, int | float):
+        if key.endswith("_bytes"):
+            return f"{value / 1e9:.2f} GB"
+        if key.endswith(("seconds", "_s", "duration")):
+            return duration(value)
+        return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+    return str(value)
+
+
+def _split_table(splits: Json) -> list[list[str]]:
+    """Headings, then one row a split: whatever numbers `prepare` gives of it."""
+    rows: dict[str, Json] = {
+        name: facts if isinstance(facts, dict) else {"utterances": facts} for name, facts in splits.items()
+    }
+    columns = list(dict.fromkeys(key for facts in rows.values() for key in facts))
+    if not columns:
+        return []
+    headings = ["", *(re.sub("_s$", "", column).replace("_", " ") for column in columns)]
+    return [
+        headings,
+        *([name, *(_cell(column, facts.get(column)) for column in columns)] for name, facts in rows.items()),
+    ]
+
+
+def _cell(column: str, value: Any) -> str:
+    if value is None:
+        return wording.NOTHING
+    if column.startswith("ages") and isinstance(value, list):
+        return "–".join(f"{age:g}" for age in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {inner}" for key, inner in value.items()) or wording.NOTHING
+    return f"{value:.2f}" if column == "hours" else _shown(column, shareable(value))
+
+
+def _fates(ledger: list[Json]) -> list[tuple[str, int]]:
+    """Fate and reason → how many, the most frequent first; numbers in a reason are not told apart."""
+    counts: Counter[str] = Counter()
+    for row in ledger:
+        fate, reason = str(row.get("fate")), row.get("reason")
+        # "joined into X" names an utterance; the kind of fate is what is counted.
+        fate = "joined" if fate.startswith("joined") else fate
+        reason = re.sub(r"\d+([.,]\d+)*", "…", shareable(str(reason))) if reason else ""
+        counts[f"{fate}: {reason}" if reason else fate] += 1
+    common = counts.most_common()
+    rest = sum(count for _, count in common[_MAX_REASONS:])
+    return [*common[:_MAX_REASONS], *([("other", rest)] if rest else [])]
+
+
+def _places(split: Json) -> list[tuple[str, list[tuple[str, list[str]]]]]:
+    """Split → kind of unit → pseudonyms, kinds without any left out."""
+    return [
+        (name, [(kind, members) for kind, members in kinds.items() if members])
+        for name, kinds in (split.get("splits") or {}).items()
+    ]

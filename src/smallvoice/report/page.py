@@ -1,0 +1,121 @@
+"""`report.html`: the files of a run, read, put in words and laid out on one page that needs nothing else."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from smallvoice import recipe as recipes
+from smallvoice.errors import InputError
+from smallvoice.recipe import Recipe
+from smallvoice.report import curves, facts, privacy, results, worst
+from smallvoice.run_folder import RunFolder
+from smallvoice.scoring import hypotheses, wording
+from smallvoice.storage import read_json, read_jsonl, write_text
+
+_FOLDER = Path(__file__).parent
+
+
+def write_report(run: Path, corpus: Path | None = None) -> Path:
+    """Write `report.html` into a run folder, from the files of that folder alone.
+
+    Args:
+        run: a run folder that `compare` has finished with.
+        corpus: the prepared corpus where it is not in the run folder. Without one the section says so.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        InputError: the recipe, the comparison or the hypotheses are missing or cannot be read.
+    """
+    folder = RunFolder(run)
+    _require(folder.recipe, folder.comparison)
+    recipe = recipes.load(folder.recipe)
+    comparison = read_json(folder.comparison)
+    split = comparison["split"] or recipe.evaluate.split
+    files = [folder.hypotheses(system, split) for system in ("base", "tuned")]
+    _require(*files)
+    base, tuned = (hypotheses.read(file) for file in files)
+    tuned = hypotheses.pair(base, tuned, names=(str(files[0]), str(files[1])))
+    page = _render(
+        **_results(comparison, split),
+        **_sources(folder, recipe, split, corpus or folder.corpus),
+        separation=facts.separation(base, _rows(folder.trained_on)),
+        worst=worst.worst(base, tuned),
+        training=curves.training(_rows(folder.metrics)),
+    )
+    # A lone surrogate, which JSON can hold and UTF-8 cannot, must not cost the whole report.
+    write_text(folder.report, page.encode("utf-8", "replace").decode("utf-8"))
+    return folder.report
+
+
+def _results(comparison: dict[str, Any], split: str) -> dict[str, Any]:
+    return {
+        "comparison": comparison,
+        "split": split,
+        "headline": results.headline(comparison),
+        "tiles": results.tiles(comparison),
+        "notes": results.notes(comparison),
+        "bars": results.formatting_bars(comparison["overall"]),
+        "scores": results.scores(comparison["overall"]),
+        "age_plot": results.age_plot(comparison),
+        "confidence": results.confidence_name(comparison),
+    }
+
+
+def _sources(folder: RunFolder, recipe: Recipe, split: str, corpus: Path) -> dict[str, Any]:
+    """Where the numbers come from; a missing file leaves its section empty, and the page says so."""
+    provenance = _object(folder.provenance)
+    corpus_facts = _object(corpus / "corpus.json")
+    shown = facts.shareable_recipe(recipe)
+    data = None
+    if corpus_facts:
+        data = facts.data(corpus_facts, _object(corpus / "split.json"), _rows(corpus / "ledger.jsonl"))
+    return {
+        "name": recipe.name,
+        "base_model": shown["model"]["base"],
+        "data": data,
+        "models": facts.models(_object(folder.evaluation(split))),
+        "stages": facts.stages(provenance),
+        "machine": facts.machine(provenance),
+        "recipe": yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100),
+        "made": date.fromtimestamp(folder.comparison.stat().st_mtime).isoformat(),
+    }
+
+
+def _render(**context: Any) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": wording.percent,
+        "points": wording.points,
+        "signed_percent": wording.signed_percent,
+        "interval": wording.interval,
+        "printable": privacy.printable,
+    }
+    return environment.get_template("template.html").render(count=wording.count, **context)
+
+
+def _require(*files: Path) -> None:
+    missing = [f"{file}: no such file. `smallvoice run` makes it." for file in files if not file.is_file()]
+    if missing:
+        raise InputError(*missing)
+
+
+def _object(file: Path) -> dict[str, Any]:
+    return read_json(file) if file.is_file() else {}
+
+
+def _rows(file: Path) -> list[dict[str, Any]]:
+    return read_jsonl(file) if file.is_file() else []

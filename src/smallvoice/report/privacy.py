@@ -1,0 +1,38 @@
+"""What a page that leaves the machine may show: no path of it, and no character that breaks a page."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Any
+
+_PATH = re.compile(r"""(?<![\w/\\.~:-])(?:file:|~|\.{1,2}(?=[/\\])|[A-Za-z]:(?=[/\\]))?[/\\][^\s'",;()]*""")
+_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+LOCAL = "(local)"
+
+
+def shareable(value: Any) -> Any:
+    """The same nested value with every path of a machine replaced by `(local)`, in keys and in text."""
+    if isinstance(value, dict):
+        return {shareable(key): shareable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [shareable(inner) for inner in value]
+    return _PATH.sub(LOCAL, value) if isinstance(value, str) else value
+
+
+def model_name(base: str) -> str:
+    """A hub name (`openai/whisper-base`) as it is; a folder only as a folder."""
+    return base if _HUB_NAME.fullmatch(base) and not base.startswith(".") else "a local model"
+
+
+def source_name(source: str) -> str:
+    """A corpus by name as it is; a folder, which may bear the name of a school or a child, as a folder."""
+    return source if re.fullmatch(r"[\w.-]+", source) else "a local folder"
+
+
+def printable(text: str) -> str:
+    """Text that an HTML page can hold: control characters and lone surrogates become U+FFFD."""
+    return "".join(
+        "\ufffd" if unicodedata.category(character) in ("Cc", "Cs") and not character.isspace() else character
+        for character in text
+    )

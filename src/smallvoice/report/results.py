@@ -1,0 +1,213 @@
+"""The result sections: from the content of `comparative_analysis.json` to headline, table and age groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from smallvoice.report import plots
+from smallvoice.scoring import wording
+
+Block = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The answer in plain words."""
+
+    outcome: str
+    """`lower`, `higher`, `undecided` or `unknown`: the comparison's own word."""
+    title: str
+    explanation: str
+    rule: str
+    caution: str | None
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar of the formatting section; `share` is its length in percent of the longest."""
+
+    label: str
+    note: str
+    value: str
+    share: float
+    system: str
+
+
+def headline(comparison: Block) -> Headline:
+    """Who makes fewer errors, by how much, and how sure that is; no claim where the interval holds zero."""
+    block, verdict = comparison["overall"]["normalised"], comparison["verdict"]
+    relative, outcome = block["relative"]["change"], verdict["outcome"]
+    size = wording.percent(abs(relative), 0) if relative is not None else None
+    titles = {
+        "lower": f"{size} fewer word errors" if size else "Fewer word errors",
+        "higher": f"{size} more word errors" if size else "More word errors",
+        "undecided": "No difference is shown",
+        "unknown": "Nothing can be claimed",
+    }
+    return Headline(
+        outcome=outcome,
+        title=titles[outcome],
+        explanation=" ".join([*_in_a_hundred(block), *_how_sure(comparison)]),
+        rule=verdict["rule"],
+        caution=verdict["caution"],
+    )
+
+
+def tiles(comparison: Block) -> list[tuple[str, str, str]]:
+    """The figures under the headline: label, value, and what stands behind it."""
+    block = comparison["overall"]["normalised"]
+    confidence = confidence_name(comparison)
+    found = [
+        (
+            f"{name}, normalised WER",
+            wording.percent(block[side]["wer"]),
+            rates(block[side]["interval"], confidence),
+        )
+        for side, name in (("a", "Base"), ("b", "Tuned"))
+    ]
+    relative = block["relative"]
+    behind = "no interval"
+    if relative["interval"] is not None:
+        behind = f"{confidence} interval {wording.interval(relative['interval'])} %"
+    found.append(("Relative change", wording.signed_percent(relative["change"]), behind))
+    scored = (
+        f"{wording.count(comparison['speakers'], 'speaker')}, {wording.count(block['a']['words'], 'word')}"
+    )
+    return [*found, ("Scored on", wording.count(comparison["utterances"], "utterance"), scored)]
+
+
+def rates(bounds: list[float] | None, confidence: str) -> str:
+    """The interval of a rate: `95 % interval 36.2 to 45.9 %`."""
+    if bounds is None:
+        return "no interval"
+    low, high = (wording.number(100 * bound, 1) for bound in bounds)
+    return f"{confidence} interval {low} to {high} %"
+
+
+def confidence_name(comparison: Block) -> str:
+    return f"{100 * comparison['bootstrap']['confidence']:g} %"
+
+
+def formatting_bars(overall: Block) -> list[Bar]:
+    """Raw, without case and punctuation, and after training: formatting seen apart from hearing."""
+    steps = [
+        ("Base, raw", "against the corpus's own writing", overall["raw"]["a"], "base"),
+        ("Base, case and punctuation removed", "no training at all", overall["caseless"]["a"], "base"),
+        (
+            "Tuned, case and punctuation removed",
+            "what training changed in the words",
+            overall["caseless"]["b"],
+            "tuned",
+        ),
+        ("Tuned, raw", "against the corpus's own writing", overall["raw"]["b"], "tuned"),
+    ]
+    longest = max((block["wer"] or 0.0) for _, _, block, _ in steps)
+    return [
+        Bar(
+            label,
+            note,
+            wording.percent(block["wer"]),
+            100 * (block["wer"] or 0) / longest if longest else 0.0,
+            system,
+        )
+        for label, note, block, system in steps
+    ]
+
+
+def scores(overall: Block) -> list[tuple[str, list[tuple[str, Block]], Block]]:
+    """The before/after table: for each form its name, the two models' counts, and the whole block."""
+    return [
+        (wording.FORM_NAMES[form], [("base", block["a"]), ("tuned", block["b"])], block)
+        for form, block in overall.items()
+    ]
+
+
+def age_plot(comparison: Block) -> str | None:
+    """The age groups that have words, as a plot; None where no group has any."""
+    groups = [group for group in comparison["by_age"] if group["normalised"]["a"]["wer"] is not None]
+    if not groups:
+        return None
+    return plots.age_levels([_level(group) for group in groups], " ".join(_spoken(group) for group in groups))
+
+
+def notes(comparison: Block) -> list[str]:
+    """What a reader must know before using the numbers; each one follows from the files."""
+    found = []
+    if comparison["verdict"]["caution"]:
+        found.append(comparison["verdict"]["caution"])
+    small = [group["group"] for group in comparison["by_age"] if group["units"] < 5]
+    if small and len(comparison["by_age"]) > 1:
+        found.append(
+            f"Fewer than 5 speakers in these age groups, so little can be said of them: {', '.join(small)}."
+        )
+    for side, name in (("a", "base"), ("b", "tuned")):
+        if lost := len(comparison["not_decoded"][side]):
+            found.append(
+                f"{wording.count(lost, 'utterance')} could not be decoded by {name}; "
+                "its words count as deletions."
+            )
+        if capped := comparison["capped"][side]:
+            found.append(
+                f"{wording.count(capped, 'hypothesis', 'hypotheses')} of {name} reached the cap on new "
+                "tokens, often a loop."
+            )
+    if comparison["without_flagged"]:
+        block = comparison["without_flagged"]["normalised"]
+        change = f"{wording.percent(block['a']['wer'])} → {wording.percent(block['b']['wer'])}"
+        found.append(
+            f"Flagged as suspicious, but scored like all others: "
+            f"{wording.count(comparison['flagged'], 'utterance')}. Without them, normalised WER {change}."
+        )
+    if comparison["speakers"] == 0:
+        found.append(
+            f"No speaker is known; the interval is over each {comparison['bootstrap']['unit']} instead."
+        )
+    return found
+
+
+def _in_a_hundred(block: Block) -> list[str]:
+    a, b = block["a"]["wer"], block["b"]["wer"]
+    if a is None or b is None:
+        return ["There is no reference word to score."]
+    before, after = wording.number(100 * a, 0), wording.number(100 * b, 0)
+    return [
+        f"For every 100 words that were said, the base model makes {before} errors and the tuned one {after}."
+    ]
+
+
+def _how_sure(comparison: Block) -> list[str]:
+    block, bootstrap = comparison["overall"]["normalised"], comparison["bootstrap"]
+    bounds = block["relative"]["interval"]
+    if bounds is None:
+        return [f"There is no interval: {bootstrap['why_no_interval'] or 'the change is not defined'}."]
+    drawn = wording.count(bootstrap["units"], bootstrap["unit"].split(",")[0])
+    return [
+        f"When the {drawn} are drawn again and again, the change lies between "
+        f"{wording.signed_percent(bounds[0])} and {wording.signed_percent(bounds[1])} "
+        f"in {confidence_name(comparison)} of the draws."
+    ]
+
+
+def _level(group: Block) -> plots.Level:
+    block = group["normalised"]
+    behind = f"{wording.count(group['speakers'], 'speaker')}, {wording.count(block['a']['words'], 'word')}"
+    return plots.Level(
+        label=f"{group['group']}\n{behind}",
+        before=100 * block["a"]["wer"],
+        after=100 * block["b"]["wer"],
+        before_interval=_percentages(block["a"]["interval"]),
+        after_interval=_percentages(block["b"]["interval"]),
+    )
+
+
+def _spoken(group: Block) -> str:
+    block = group["normalised"]
+    return (
+        f"Age {group['group']}: {wording.percent(block['a']['wer'])} before, "
+        f"{wording.percent(block['b']['wer'])} after, {wording.count(group['speakers'], 'speaker')}."
+    )
+
+
+def _percentages(bounds: list[float] | None) -> list[float] | None:
+    return None if bounds is None else [100 * bound for bound in bounds]

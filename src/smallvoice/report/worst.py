@@ -1,0 +1,161 @@
+"""The utterances with the most errors, both models' words under the words of the reference."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from smallvoice.report.privacy import printable, shareable
+from smallvoice.scoring import hypotheses, normalize
+from smallvoice.scoring.groups import Row
+from smallvoice.scoring.word_errors import AlignedWord, ErrorCounts, Kind, align, count_all
+
+NUM_SHOWN = 20
+_MAX_COLUMNS = 150
+"""A model in a loop writes hundreds of words; nobody reads them, and the page stays under a megabyte."""
+_MAX_WORD = 40
+_MAX_TEXT = 600
+
+Cell = tuple[str, Kind | None]
+"""A word and what became of it; `None` where a line has nothing at this place."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One place of the alignment. `reference` is empty where a model put in a word."""
+
+    reference: str
+    base: Cell
+    tuned: Cell
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One card of the page."""
+
+    id: str
+    about: str
+    flags: list[str]
+    problems: list[str]
+    base: ErrorCounts
+    tuned: ErrorCounts
+    columns: list[Column]
+    left_out: int
+    """Columns beyond the ones shown."""
+    direction: str
+    """`ltr` or `rtl`: the side from which the reference is read."""
+    written: list[tuple[str, str]]
+    """Line → text as it was written, before any normaliser."""
+
+
+def worst(base: list[Row], tuned: list[Row], shown: int = NUM_SHOWN) -> list[Utterance]:
+    """The utterances in which the tuned model makes the most normalised errors.
+
+    By number of errors and not by rate: these are the utterances that make up the score.
+
+    Args:
+        base, tuned: the same utterances in the same order (`hypotheses.pair`).
+    """
+    texts = [_normalised(*rows) for rows in zip(base, tuned, strict=True)]
+    base_counts = count_all([t[0].split() for t in texts], [t[1].split() for t in texts])
+    tuned_counts = count_all([t[0].split() for t in texts], [t[2].split() for t in texts])
+    order = sorted(
+        (number for number, counts in enumerate(tuned_counts) if counts.errors),
+        key=lambda number: (-tuned_counts[number].errors, tuned_counts[number].words, base[number]["id"]),
+    )
+    return [
+        _utterance(base[number], tuned[number], texts[number], base_counts[number], tuned_counts[number])
+        for number in order[:shown]
+    ]
+
+
+def columns(base: list[AlignedWord], tuned: list[AlignedWord]) -> list[Column]:
+    """Two alignments with one reference, put over each other.
+
+    Insertions of both models before the same word of the reference share columns: the lines stay level.
+    """
+    base_slots, tuned_slots = _slots(base), _slots(tuned)
+    merged = []
+    for (base_new, base_word), (tuned_new, tuned_word) in zip(base_slots, tuned_slots, strict=True):
+        for place in range(max(len(base_new), len(tuned_new))):
+            merged.append(Column("", _cell(base_new, place), _cell(tuned_new, place)))
+        if base_word is not None and tuned_word is not None:
+            merged.append(Column(_short(base_word.reference), _heard(base_word), _heard(tuned_word)))
+    return merged
+
+
+def direction(text: str) -> str:
+    """`rtl` where the first letter with a direction is Hebrew, Arabic, ... (rule P2 of Unicode annex 9)."""
+    for character in text:
+        kind = unicodedata.bidirectional(character)
+        if kind in ("L", "R", "AL"):
+            return "ltr" if kind == "L" else "rtl"
+    return "ltr"
+
+
+def _utterance(
+    base: Row, tuned: Row, texts: tuple[str, str, str], base_counts: ErrorCounts, tuned_counts: ErrorCounts
+) -> Utterance:
+    reference, base_heard, tuned_heard = texts
+    merged = columns(align(reference, base_heard), align(reference, tuned_heard))
+    written = {"reference": base["reference"], "base": base["hypothesis"], "tuned": tuned["hypothesis"]}
+    return Utterance(
+        id=base["id"],
+        about=", ".join(_about(base)),
+        flags=[str(flag) for flag in tuned.get("flags") or []],
+        problems=list(_problems((("base", base), ("tuned", tuned)))),
+        base=base_counts,
+        tuned=tuned_counts,
+        columns=merged[:_MAX_COLUMNS],
+        left_out=max(0, len(merged) - _MAX_COLUMNS),
+        direction=direction(reference or tuned_heard or base_heard),
+        written=[(name, _short(text, _MAX_TEXT)) for name, text in written.items()],
+    )
+
+
+def _normalised(base: Row, tuned: Row) -> tuple[str, str, str]:
+    apply = normalize.for_language(base.get("language")).apply
+    return apply(base["reference"]), apply(hypotheses.heard(base)), apply(hypotheses.heard(tuned))
+
+
+def _slots(aligned: list[AlignedWord]) -> list[tuple[list[AlignedWord], AlignedWord | None]]:
+    """For each word of the reference, and for the end, the insertions before it."""
+    slots: list[tuple[list[AlignedWord], AlignedWord | None]] = []
+    inserted: list[AlignedWord] = []
+    for word in aligned:
+        if word.kind == "insertion":
+            inserted.append(word)
+        else:
+            slots.append((inserted, word))
+            inserted = []
+    return [*slots, (inserted, None)]
+
+
+def _cell(inserted: list[AlignedWord], place: int) -> Cell:
+    return (_short(inserted[place].hypothesis), "insertion") if place < len(inserted) else ("", None)
+
+
+def _heard(word: AlignedWord) -> Cell:
+    return _short(word.hypothesis), word.kind
+
+
+def _short(text: str | None, limit: int = _MAX_WORD) -> str:
+    text = printable(text or "")
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def _about(row: Row) -> Iterable[str]:
+    yield f"speaker {row['speaker']}" if row.get("speaker") is not None else "speaker unknown"
+    if row.get("age_years") is not None:
+        yield f"{row['age_years']:g} years"
+    if row.get("duration_s") is not None:
+        yield f"{row['duration_s']:.1f} s"
+
+
+def _problems(rows: Iterable[tuple[str, Row]]) -> Iterable[str]:
+    for name, row in rows:
+        if row.get("error") is not None:
+            yield f"{name} could not decode it: {shareable(str(row['error']))}"
+        if row.get("capped"):
+            yield f"{name} was cut off at the token cap"

@@ -1,0 +1,76 @@
+"""The artefacts of one run and their paths.
+
+    RUN/recipe.yaml                     every setting, defaults included
+    RUN/corpus/                         what `prepare` made (stays on this machine)
+    RUN/checkpoints/                    from where training continues
+    RUN/adapter/                        the result: adapter_model.safetensors, adapter_config.json, smallvoice.json
+    RUN/metrics.jsonl                   one row a training step, one a dev evaluation
+    RUN/trained_on.jsonl                every utterance that training or selection saw
+    RUN/left_out.jsonl                  every training utterance that could not be used, and why
+    RUN/hypotheses/base.test.jsonl      what the base model wrote
+    RUN/hypotheses/tuned.test.jsonl     what the tuned model wrote
+    RUN/evaluation_results.json         scores of both
+    RUN/comparative_analysis.json       their difference, with intervals
+    RUN/provenance.json                 versions, machine, time and memory of each stage
+    RUN/report.html                     for people
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of one run."""
+
+    path: Path
+
+    @property
+    def recipe(self) -> Path:
+        return self.path / "recipe.yaml"
+
+    @property
+    def corpus(self) -> Path:
+        return self.path / "corpus"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def adapter(self) -> Path:
+        return self.path / "adapter"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def trained_on(self) -> Path:
+        return self.path / "trained_on.jsonl"
+
+    @property
+    def left_out(self) -> Path:
+        return self.path / "left_out.jsonl"
+
+    def evaluation(self, split: str) -> Path:
+        """`evaluation_results.json` is that of test; another split has its name in the file's."""
+        return self.path / ("evaluation_results.json" if split == "test" else f"evaluation_results.{split}.json")
+
+    @property
+    def comparison(self) -> Path:
+        return self.path / "comparative_analysis.json"
+
+    @property
+    def provenance(self) -> Path:
+        return self.path / "provenance.json"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    def hypotheses(self, system: str, split: str) -> Path:
+        """`system` is `base` or `tuned`."""
+        return self.path / "hypotheses" / f"{system}.{split}.jsonl"

@@ -1,0 +1,211 @@
+"""Two models on the same utterances, side by side: the content of `comparative_analysis.json`.
+
+`a` is the model before (base), `b` the model after (tuned). A rate is a fraction; a change is B minus A, so
+negative is better. `null` stands where a number does not exist, never NaN.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smallvoice.recipe import EvaluateRecipe
+from smallvoice.scoring import groups, hypotheses, normalize, significance, verdict
+from smallvoice.scoring.groups import Row
+from smallvoice.scoring.word_errors import ErrorCounts, count_all, total
+
+Counts = dict[str, list[ErrorCounts]]
+"""Form → the counts of every utterance."""
+
+
+def score(rows: list[Row], name: str = "hypotheses") -> dict[str, Any]:
+    """Score one model's hypotheses in every form, in all and by age.
+
+    Args:
+        rows: of a hypotheses file; an utterance with an `error` counts as if nothing had been heard.
+        name: of the rows in error messages.
+
+    Raises:
+        InputError: the rows cannot be scored; see `hypotheses.check`.
+    """
+    hypotheses.check(rows, name)
+    counts = utterance_counts(rows)
+    everyone = list(range(len(rows)))
+    unflagged = _unflagged(rows)
+    return {
+        **_about(rows),
+        "system": rows[0].get("system"),
+        "wer": _blocks(counts, everyone),
+        "by_age": [
+            {"group": band, **_size(rows, positions), "wer": _blocks(counts, positions)}
+            for band, positions in groups.by_age(rows).items()
+        ],
+        "without_flagged": _blocks(counts, unflagged) if len(unflagged) < len(rows) else None,
+        "not_decoded": _not_decoded(rows),
+        "capped": _num_capped(rows),
+    }
+
+
+def compare(
+    rows_a: list[Row], rows_b: list[Row], evaluate: EvaluateRecipe, names: tuple[str, str] = ("A", "B")
+) -> dict[str, Any]:
+    """Compare two models on the same utterances, paired by id.
+
+    Args:
+        rows_a, rows_b: two hypotheses files, before and after.
+        evaluate: resamples, confidence and seed of the bootstrap.
+        names: of the two in error messages.
+
+    Raises:
+        InputError: a side cannot be scored, or the two differ in their utterances or references.
+    """
+    hypotheses.check(rows_a, names[0])
+    hypotheses.check(rows_b, names[1])
+    rows_b = hypotheses.pair(rows_a, rows_b, names)
+    rows_a = [{**row, "flags": paired["flags"]} for row, paired in zip(rows_a, rows_b, strict=True)]
+    both = _Pair(rows_a, utterance_counts(rows_a), utterance_counts(rows_b), evaluate)
+
+    everyone = list(range(len(rows_a)))
+    unflagged = _unflagged(rows_a)
+    overall = both.section(everyone)
+    bootstrap = both.bootstrap(everyone)
+    return {
+        **_about(rows_a),
+        "systems": {"a": rows_a[0].get("system"), "b": rows_b[0].get("system")},
+        "verdict": verdict.verdict(overall["normalised"], bootstrap),
+        "overall": overall,
+        "formatting": verdict.formatting(overall, str(rows_a[0].get("system"))),
+        "by_age": [
+            {"group": band, **both.size(positions), **both.section(positions)}
+            for band, positions in groups.by_age(rows_a).items()
+        ],
+        "without_flagged": both.section(unflagged) if len(unflagged) < len(rows_a) else None,
+        "not_decoded": {"a": _not_decoded(rows_a), "b": _not_decoded(rows_b)},
+        "capped": {"a": _num_capped(rows_a), "b": _num_capped(rows_b)},
+        "bootstrap": bootstrap,
+    }
+
+
+def utterance_counts(rows: list[Row]) -> Counts:
+    """Count the errors of every utterance in every form."""
+    counts = {}
+    for form in normalize.FORMS:
+        references, heard = [], []
+        for row in rows:
+            normaliser = normalize.normaliser(form, row.get("language"))
+            references.append(normaliser.words(row["reference"]))
+            heard.append(normaliser.words(hypotheses.heard(row)))
+        counts[form] = count_all(references, heard)
+    return counts
+
+
+class _Pair:
+    """Two models' counts of the same utterances, and the sections of a comparison that are made from them."""
+
+    def __init__(self, rows: list[Row], counts_a: Counts, counts_b: Counts, evaluate: EvaluateRecipe) -> None:
+        self.rows = rows
+        self.counts_a = counts_a
+        self.counts_b = counts_b
+        self.evaluate = evaluate
+        self.units = [groups.unit_of(row) for row in rows]
+
+    def size(self, positions: list[int]) -> dict[str, int]:
+        return {**_size(self.rows, positions), "units": len({self.units[position] for position in positions})}
+
+    def section(self, positions: list[int]) -> dict[str, Any]:
+        """Every form of the chosen utterances: both models, the change and its intervals."""
+        units = sorted({self.units[position] for position in positions})
+        sums = None
+        if len(units) > 1:
+            table = self._per_unit(positions, units)
+            sums = significance.resample(table, self.evaluate.resamples, self.evaluate.seed)
+        blocks = {}
+        for index, form in enumerate(normalize.FORMS):
+            a = total([self.counts_a[form][position] for position in positions])
+            b = total([self.counts_b[form][position] for position in positions])
+            drawn = None if sums is None else sums[:, 3 * index : 3 * index + 3]
+            change = significance.change((a.errors, b.errors, a.words), drawn, self.evaluate.confidence)
+            blocks[form] = _block(a, b, change)
+        return blocks
+
+    def bootstrap(self, positions: list[int]) -> dict[str, Any]:
+        """How the intervals were made, or why there are none."""
+        kinds = {self.units[position][0] for position in positions}
+        num_units = len({self.units[position] for position in positions})
+        unit = next((kind for kind in ("speaker", "recording", "utterance") if kind in kinds), "speaker")
+        return {
+            "method": significance.METHOD,
+            "unit": unit if len(kinds) < 2 else "speaker, else recording, else utterance",
+            "units": num_units,
+            "resamples": self.evaluate.resamples,
+            "confidence": self.evaluate.confidence,
+            "seed": self.evaluate.seed,
+            "why_no_interval": None
+            if num_units > 1
+            else f"an interval needs at least 2 speakers; there is {num_units}",
+        }
+
+    def _per_unit(self, positions: list[int], units: list[tuple[str, str]]) -> NDArray[np.int64]:
+        """(num_units, 3 × num_forms): errors of A, errors of B and words, form after form."""
+        index = {unit: row for row, unit in enumerate(units)}
+        table = np.zeros((len(units), 3 * len(normalize.FORMS)), dtype=np.int64)
+        for position in positions:
+            cells: list[int] = []
+            for form in normalize.FORMS:
+                a, b = self.counts_a[form][position], self.counts_b[form][position]
+                cells += [a.errors, b.errors, a.words]
+            table[index[self.units[position]]] += cells
+        return table
+
+
+def _block(a: ErrorCounts, b: ErrorCounts, change: significance.Change) -> dict[str, Any]:
+    return {
+        "a": {**a.as_dict(), "interval": _list(change.interval_a)},
+        "b": {**b.as_dict(), "interval": _list(change.interval_b)},
+        "absolute": {"change": change.absolute, "interval": _list(change.absolute_interval)},
+        "relative": {"change": change.relative, "interval": _list(change.relative_interval)},
+        "probability_of_improvement": change.probability_of_improvement,
+    }
+
+
+def _blocks(counts: Counts, positions: list[int]) -> dict[str, Any]:
+    return {
+        form: total([counts[form][position] for position in positions]).as_dict() for form in normalize.FORMS
+    }
+
+
+def _about(rows: list[Row]) -> dict[str, Any]:
+    """What was scored, and how the words were made."""
+    return {
+        "split": ", ".join(sorted({str(row["split"]) for row in rows if row.get("split") is not None}))
+        or None,
+        **_size(rows, list(range(len(rows)))),
+        "duration_s": sum(row.get("duration_s") or 0.0 for row in rows),
+        "flagged": len(rows) - len(_unflagged(rows)),
+        "normalisers": normalize.description(row.get("language") for row in rows),
+    }
+
+
+def _size(rows: list[Row], positions: list[int]) -> dict[str, int]:
+    return {
+        "utterances": len(positions),
+        "speakers": groups.num_speakers([rows[position] for position in positions]),
+    }
+
+
+def _unflagged(rows: list[Row]) -> list[int]:
+    return [position for position, row in enumerate(rows) if not row.get("flags")]
+
+
+def _not_decoded(rows: list[Row]) -> list[dict[str, Any]]:
+    return [{"id": row["id"], "error": row["error"]} for row in rows if row.get("error") is not None]
+
+
+def _num_capped(rows: list[Row]) -> int:
+    return sum(bool(row.get("capped")) for row in rows)
+
+
+def _list(interval: significance.Interval) -> list[float] | None:
+    return None if interval is None else list(interval)

@@ -1,0 +1,104 @@
+"""Files of hypotheses: read, checked, and paired by id. Nothing is dropped on the way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from smallvoice.errors import InputError
+from smallvoice.scoring.groups import Row
+from smallvoice.storage import read_jsonl
+
+_SHOWN = 5
+"""Ids listed in an error message before "and N more"."""
+
+_OF_THE_MODEL = ("system", "hypothesis", "decoded", "num_tokens", "capped", "error")
+"""What a row says about the model that was heard; the rest is about the utterance."""
+
+
+def read(path: Path) -> list[Row]:
+    """Read one file of hypotheses.
+
+    Raises:
+        InputError: missing, empty, not JSONL of a known schema, or rows that `check` refuses.
+    """
+    rows = read_jsonl(path)
+    check(rows, str(path))
+    return rows
+
+
+def check(rows: list[Row], where: str) -> None:
+    """Refuse rows that cannot be scored, with every reason at once.
+
+    Raises:
+        InputError: no rows, rows without the text fields, an id given twice, or rows of several systems.
+    """
+    if not rows:
+        raise InputError(f"{where}: no hypotheses in it. Run `smallvoice evaluate` first.")
+    problems = []
+    for field in ("id", "reference", "hypothesis"):
+        bad = [str(number) for number, row in enumerate(rows, 1) if not isinstance(row.get(field), str)]
+        if bad:
+            problems.append(f"{where}: {field!r} is missing or not text in row {_listed(bad)}.")
+    if problems:
+        raise InputError(*problems)
+    twice = [name for name, count in Counter(row["id"] for row in rows).items() if count > 1]
+    if twice:
+        problems.append(f"{where}: {len(twice)} ids are given more than once: {_listed(twice)}.")
+    systems = sorted({str(row.get("system")) for row in rows})
+    if len(systems) > 1:
+        problems.append(
+            f"{where}: hypotheses of {len(systems)} systems ({_listed(systems)}); one file holds one."
+        )
+    if problems:
+        raise InputError(*problems)
+
+
+def pair(rows_a: list[Row], rows_b: list[Row], names: tuple[str, str]) -> list[Row]:
+    """B's rows in the order of A's, what is known of the utterance (speaker, age, language) taken from A.
+
+    Raises:
+        InputError: ids that only one side has, or references that differ for one id.
+    """
+    by_id = {row["id"]: row for row in rows_b}
+    ids_a = {row["id"] for row in rows_a}
+    problems = []
+    for only, here, there in (
+        ([row["id"] for row in rows_a if row["id"] not in by_id], names[0], names[1]),
+        ([name for name in by_id if name not in ids_a], names[1], names[0]),
+    ):
+        if only:
+            problems.append(
+                f"{len(only)} ids are in {here} but not in {there}: {_listed(only)}. "
+                "Both models must be evaluated on the same split of the same corpus."
+            )
+    differing = [
+        row["id"]
+        for row in rows_a
+        if row["id"] in by_id and row["reference"] != by_id[row["id"]]["reference"]
+    ]
+    if differing:
+        problems.append(
+            f"{len(differing)} ids have another reference in {names[1]} than in {names[0]}: "
+            f"{_listed(differing)}. The corpus was prepared again in between: evaluate both models again."
+        )
+    if problems:
+        raise InputError(*problems)
+    return [_on_the_same_utterance(row, by_id[row["id"]]) for row in rows_a]
+
+
+def heard(row: Row) -> str:
+    """The hypothesis as it is scored: nothing where decoding failed, so that every word is a deletion."""
+    return "" if row.get("error") is not None else str(row["hypothesis"])
+
+
+def _on_the_same_utterance(row_a: Row, row_b: Row) -> Row:
+    flags = sorted({*(row_a.get("flags") or []), *(row_b.get("flags") or [])})
+    return {**row_a, **{field: row_b.get(field) for field in _OF_THE_MODEL}, "flags": flags}
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = list(names)
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

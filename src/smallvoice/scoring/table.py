@@ -1,0 +1,48 @@
+"""A comparison as a table for the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from smallvoice.scoring import wording
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def comparison_table(comparison: dict[str, Any]) -> Table:
+    """Both models side by side: every form, then the normalised WER of each age group, then the verdict."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    confidence = f"{100 * comparison['bootstrap']['confidence']:g} %"
+    verdict_lines = [comparison["verdict"]["sentence"], comparison["verdict"]["caution"]]
+    caption = escape("\n".join(line for line in verdict_lines if line))
+    table = Table(caption=caption, caption_justify="left", title_justify="left")
+    table.title = (
+        f"Word error rate, {wording.count(comparison['utterances'], 'utterance')}, "
+        f"{wording.count(comparison['speakers'], 'speaker')}"
+    )
+    table.add_column("")
+    for heading in ("words", "speakers", *(escape(str(name)) for name in comparison["systems"].values())):
+        table.add_column(heading, justify="right")
+    for heading in ("points", "relative", f"{confidence} interval"):
+        table.add_column(heading, justify="right")
+    for form, label in wording.FORM_NAMES.items():
+        table.add_row(label, *_cells(comparison["overall"][form], comparison["speakers"]))
+    table.add_section()
+    for group in comparison["by_age"]:
+        table.add_row(f"age {group['group']}", *_cells(group["normalised"], group["speakers"]))
+    return table
+
+
+def _cells(block: dict[str, Any], speakers: int) -> list[str]:
+    return [
+        f"{block['a']['words']:,}",
+        f"{speakers:,}",
+        wording.percent(block["a"]["wer"]),
+        wording.percent(block["b"]["wer"]),
+        wording.points(block["absolute"]["change"]),
+        wording.signed_percent(block["relative"]["change"]),
+        wording.interval(block["relative"]["interval"]),
+    ]

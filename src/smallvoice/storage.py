@@ -1,0 +1,188 @@
+"""Files between stages: written whole or not at all, each with a schema version, each stage with a marker."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from smallvoice.errors import InputError, ResourceError
+
+SCHEMA_VERSION = 1
+"""One number for every file that smallvoice writes. It rises when a reader of the old form would be misled."""
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it onto `path` if the block ends well, else remove it.
+
+    The rename is atomic on one file system, so a reader sees the old file or the new one, never half of one.
+
+    Raises:
+        ResourceError: the disk is full.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        with no_space_as_error(path):
+            yield temporary
+            _sync(temporary)
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def no_space_as_error(path: Path) -> Iterator[None]:
+    """Turn "no space left on device" into an error that names the place.
+
+    Raises:
+        ResourceError: the disk or the quota is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ResourceError(
+                f"No room left on the disk while writing {path}. Free some space and run the same command again: "
+                "what was finished is kept."
+            ) from None
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write one JSON object, `schema_version` first."""
+    versioned = {"schema_version": SCHEMA_VERSION, **content}
+    write_text(path, json.dumps(versioned, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write one JSON object a line, each with its `schema_version`."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json_line(row))
+
+
+def json_line(row: dict[str, Any]) -> str:
+    return json.dumps({"schema_version": SCHEMA_VERSION, **row}, ensure_ascii=False) + "\n"
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a file of `write_json`, without its `schema_version`.
+
+    Raises:
+        InputError: missing, not JSON, not an object, or of an unknown schema version.
+    """
+    try:
+        content = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}:{error.lineno}: not valid JSON: {error.msg}.") from None
+    return _checked(content, str(path))
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Read a file of `write_jsonl`, without the `schema_version` of each row.
+
+    Raises:
+        InputError: missing, or a line that is not a JSON object of a known schema version.
+    """
+    rows = []
+    # Not splitlines(): a text may hold U+2028, which JSON does not escape.
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise InputError(f"{path}:{number}: not valid JSON: {error.msg}.") from None
+        rows.append(_checked(row, f"{path}:{number}"))
+    return rows
+
+
+def read_text(path: Path) -> str:
+    """Read UTF-8.
+
+    Raises:
+        InputError: missing, a folder, unreadable, or not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file.") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 (byte {error.start}: 0x{error.object[error.start]:02x}).") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}.") from None
+
+
+def _checked(content: Any, where: str) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        raise InputError(f"{where}: expected a JSON object, found {type(content).__name__}.")
+    version = content.pop("schema_version", None)
+    if version != SCHEMA_VERSION:
+        raise InputError(
+            f"{where}: schema_version is {version!r}; this smallvoice reads {SCHEMA_VERSION}. "
+            "Make the file again, or use the smallvoice that wrote it."
+        )
+    return content
+
+
+def digest(*parts: Any) -> str:
+    """A hash of JSON-like values: equal values give equal digests on every machine."""
+    canonical = json.dumps([SCHEMA_VERSION, *parts], sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+
+def file_digest(*paths: Path) -> str:
+    """The sha256 of a file's content, or of several files one after the other."""
+    total = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                total.update(block)
+    return total.hexdigest()
+
+
+def write_marker(folder: Path, stage: str, key: str, **facts: Any) -> None:
+    """Say that `stage` is complete for `key`. Always the last thing that a stage writes."""
+    write_json(_marker(folder, stage), {"stage": stage, "key": key, **facts})
+
+
+def read_marker(folder: Path, stage: str) -> dict[str, Any] | None:
+    """The marker of a completed stage, or None where there is none that can be used."""
+    with suppress(InputError):
+        return read_json(_marker(folder, stage))
+    return None
+
+
+def remove_marker(folder: Path, stage: str) -> None:
+    _marker(folder, stage).unlink(missing_ok=True)
+
+
+def _marker(folder: Path, stage: str) -> Path:
+    return folder / ".stages" / f"{stage}.json"
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

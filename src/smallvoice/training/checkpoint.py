@@ -1,0 +1,141 @@
+"""Training state on disk: safetensors and JSON only, replaced as a whole.
+
+    checkpoints/member-0/last/   from where a run that was cut off continues
+    checkpoints/member-0/best/   the adapter with the lowest dev word error rate so far
+
+Random numbers need no state: every draw is a function of (seed, epoch, utterance) or (seed, step).
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from smallvoice.errors import InputError
+from smallvoice.storage import no_space_as_error, read_json, replacing, write_json
+
+
+@dataclass
+class Progress:
+    """How far a member has come."""
+
+    key: str
+    """Digest of the recipe and the corpus: a checkpoint of another run is not continued."""
+    step: int = 0
+    threads: int = 0
+    best: dict[str, int] | None = None
+    """Word errors on dev of the best adapter so far, and its step."""
+    best_step: int | None = None
+    finished: bool = False
+    seconds: float = 0.0
+    """Training time so far, over all continuations."""
+
+
+def save(
+    folder: Path, network: torch.nn.Module, optimizer: torch.optim.Optimizer, progress: Progress
+) -> None:
+    """Write a checkpoint beside the old one, then swap them.
+
+    Raises:
+        ResourceError: the disk is full; the old checkpoint is untouched.
+    """
+    fresh = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    with no_space_as_error(folder):
+        fresh.mkdir(parents=True)
+        save_file(trained_tensors(network), fresh / "trained.safetensors")
+        save_file(_optimizer_tensors(optimizer), fresh / "optimizer.safetensors")
+        write_json(fresh / "progress.json", asdict(progress))
+    replace_folder(fresh, folder)
+
+
+def replace_folder(fresh: Path, folder: Path) -> None:
+    """Put `fresh` where `folder` was. Cut off between the two renames, `restore` finds the old one."""
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    fresh.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def restore(
+    folder: Path, network: torch.nn.Module, optimizer: torch.optim.Optimizer, key: str
+) -> Progress | None:
+    """Load a checkpoint of this very run into the network and the optimiser; None where there is none.
+
+    Raises:
+        InputError: the checkpoint is damaged.
+    """
+    old = folder.with_name(f".{folder.name}.old")
+    if not folder.exists() and old.exists():
+        old.rename(folder)
+    if not (folder / "progress.json").is_file():
+        return None
+    progress = Progress(**read_json(folder / "progress.json"))
+    if progress.key != key:
+        return None
+    try:
+        load_trained(network, folder)
+        _load_optimizer(optimizer, load_file(folder / "optimizer.safetensors"))
+    except (SafetensorError, OSError, KeyError, RuntimeError) as error:
+        raise InputError(
+            f"The checkpoint in {folder} is damaged ({str(error).splitlines()[0]}). Delete that folder to train "
+            "from the start."
+        ) from None
+    return progress
+
+
+def save_trained(folder: Path, network: torch.nn.Module) -> None:
+    """Write only the parameters that training moves.
+
+    Raises:
+        ResourceError: the disk is full.
+    """
+    with replacing(folder / "trained.safetensors") as temporary:
+        save_file(trained_tensors(network), temporary)
+
+
+def trained_tensors(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The parameters that training moves, by name."""
+    return {
+        name: parameter.detach().cpu().contiguous()
+        for name, parameter in network.named_parameters()
+        if parameter.requires_grad
+    }
+
+
+def load_trained(network: torch.nn.Module, folder: Path) -> None:
+    """Put back what `save_trained` wrote."""
+    tensors = load_file(folder / "trained.safetensors")
+    parameters = {
+        name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad
+    }
+    if parameters.keys() != tensors.keys():
+        raise KeyError("it holds other parameters than this recipe trains")
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(tensors[name])
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    states = optimizer.state_dict()["state"]
+    return {
+        f"{index}.{name}": value.detach().cpu().contiguous()
+        for index, state in states.items()
+        for name, value in state.items()
+    }
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
+    content = optimizer.state_dict()
+    states: dict[int, dict[str, torch.Tensor]] = {}
+    for key, value in tensors.items():
+        index, _, name = key.partition(".")
+        states.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({**content, "state": states})

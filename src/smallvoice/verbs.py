@@ -1,0 +1,239 @@
+"""Every verb as a function: what the command line calls, and what Python users call.
+
+Each says on standard error what it does, and returns what `--json` prints.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from smallvoice import recipe as recipes
+from smallvoice.errors import InputError, require
+from smallvoice.recipe import CorpusRecipe, DecodeRecipe, EvaluateRecipe, Recipe
+from smallvoice.run_folder import RunFolder
+from smallvoice.storage import write_json
+from smallvoice.terminal import TrainingProgress, console, progress
+
+log = logging.getLogger(__name__)
+
+
+def prepare(
+    sources: list[str],
+    out: Path,
+    *,
+    recipe: CorpusRecipe | None = None,
+    split: str | None = None,
+    data: Path | None = None,
+    rehash: bool = False,
+) -> dict[str, Any]:
+    """Recordings and transcripts to one corpus on disk.
+
+    Args:
+        sources: folders, or corpora by name.
+        out: the corpus folder; prepared again, speakers keep their pseudonyms and their split.
+        split: put every row into this split.
+        data: where corpora are looked for by name.
+
+    Returns:
+        The content of `corpus.json`.
+
+    Raises:
+        SmallvoiceError: anything a user can mend; `out` is then as it was.
+    """
+    from smallvoice.corpus import ingest
+    from smallvoice.corpus import sources as places
+
+    found = [
+        replace(source, split=split or source.split)
+        for name in sources
+        for source in places.find(name, data, cache_dir=out.parent)
+    ]
+    with progress("reading") as update:
+        result = ingest.prepare(recipe or CorpusRecipe(), found, out, rehash=rehash, report=update)
+    for part in ingest.describe(result):
+        console.print(part)
+    return result.facts
+
+
+def train(recipe: Recipe, corpus: Path, out: Path) -> dict[str, Any]:
+    """Fine-tune the recipe's base model; the same command continues a training that was cut off.
+
+    Returns:
+        Parameters, dev scores, time.
+
+    Raises:
+        SmallvoiceError: anything a user can mend.
+    """
+    require("torch", extra="train", why="Training")
+    from smallvoice.training.train import train as run_training
+
+    with progress("training") as update:
+        result = run_training(recipe, corpus, out, TrainingProgress(update, recipe.train.members))
+    for row in result.left_out:
+        console.print(f"  left out: {row['id']}: {row['reason']}")
+    console.print(f"  trained {result.trained} parameters in {result.seconds / 60:.1f} min; took {result.chosen}")
+    return {
+        "trainable_parameters": result.trained.trainable,
+        "total_parameters": result.trained.total,
+        "chosen": result.chosen,
+        "dev": {name: errors.as_dict() for name, errors in result.dev.items()},
+        "seconds": result.seconds,
+        "left_out": len(result.left_out),
+    }
+
+
+def evaluate(
+    model: str,
+    corpus: Path,
+    *,
+    split: str = "test",
+    out: Path = Path("evaluation"),
+    decode: DecodeRecipe | None = None,
+    language: str | None = None,
+    select: str | None = None,
+) -> dict[str, Any]:
+    """Decode a split of a corpus with a model, and score it.
+
+    Args:
+        model: a run, an adapter, a Hugging Face or CTranslate2 folder, or a name.
+        out: gets `hypotheses/<system>.<split>.jsonl` and `evaluation_results.json`.
+
+    Returns:
+        The model's block of `evaluation_results.json`.
+
+    Raises:
+        SmallvoiceError: anything a user can mend.
+    """
+    require("torch", extra="train", why="Decoding")
+    from smallvoice.decoding.evaluate import evaluate as run_evaluation
+
+    with progress("decoding") as update:
+        block = run_evaluation(
+            model, corpus, out, split=split, decode=decode, language=language, select=select, report=update
+        )
+    rates = {form: block["wer"][form]["wer"] for form in ("raw", "lower_cased", "normalised")}
+    shown = ", ".join(f"{form.replace('_', '-')} {_percent(rate)}" for form, rate in rates.items())
+    speed = f"{block['rtfx']:.1f} × real time" if block["rtfx"] else "nothing decoded"
+    console.print(
+        f"  {block['utterances']} utterances, {block['speakers']} speakers, "
+        f"{block['wer']['raw']['words']} words: WER {shown} ({speed})"
+    )
+    return block
+
+
+def compare(before: Path, after: Path, *, out: Path | None = None, recipe: EvaluateRecipe | None = None) -> dict[str, Any]:
+    """Compare two files of hypotheses of the same utterances.
+
+    Returns:
+        The content of `comparative_analysis.json`.
+
+    Raises:
+        SmallvoiceError: the files cannot be paired.
+    """
+    from smallvoice.scoring import compare as comparing
+    from smallvoice.scoring import hypotheses
+    from smallvoice.scoring.table import comparison_table
+
+    rows = hypotheses.read(before), hypotheses.read(after)
+    analysis = comparing.compare(*rows, recipe or EvaluateRecipe(), names=(str(before), str(after)))
+    if out is not None:
+        write_json(out, analysis)
+    console.print(comparison_table(analysis))
+    console.print(analysis["verdict"]["sentence"])
+    return analysis
+
+
+def report(run: Path, *, corpus: Path | None = None) -> Path:
+    """Write `report.html` of a run. Returns its path.
+
+    Raises:
+        SmallvoiceError: the run has no comparison yet.
+    """
+    from smallvoice.report import write_report
+
+    if not run.is_dir():
+        raise InputError(f"{run}: no such run folder.")
+    return write_report(run, corpus)
+
+
+def run(
+    recipe: Recipe, out: Path, *, data: Path | None = None, force: tuple[str, ...] = (), rehash: bool = False
+) -> dict[str, Any]:
+    """Prepare, evaluate, train, evaluate again, compare and report; each stage skipped when it is complete.
+
+    Returns:
+        The content of `comparative_analysis.json`.
+
+    Raises:
+        SmallvoiceError: anything a user can mend.
+    """
+    require("torch", extra="train", why="A run")
+    from smallvoice.pipeline import run as run_pipeline
+
+    return run_pipeline(recipe, out, data=data, force=force, rehash=rehash)
+
+
+def demo(out: Path) -> dict[str, Any]:
+    """The whole job on the synthetic nursery with whisper-tiny.en.
+
+    Returns:
+        The content of `comparative_analysis.json`.
+
+    Raises:
+        SmallvoiceError: anything a user can mend.
+    """
+    import os
+
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # its weights come with the extra
+    require("torch", extra="demo", why="The demo")
+    require("espeakng_loader", extra="demo", why="The demo's synthetic speakers")
+    return run(recipes.load(recipes.packaged("nursery")), out, data=out)
+
+
+def doctor() -> dict[str, Any]:
+    """Look at this machine and say what works and what to do about what does not."""
+    from smallvoice.doctor import examine
+
+    return examine()
+
+
+def configure(
+    out: Path, *, corpus: Path | None = None, start: Path | None = None, overrides: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Write a recipe with every setting, and say what it will do on this machine.
+
+    Args:
+        out: the recipe to write.
+        corpus: a prepared corpus, from which steps, time and memory are estimated.
+        start: a recipe to begin with; defaults else.
+        overrides: `key.path=value`.
+
+    Returns:
+        Parameters, steps, estimated time and memory, origin of the weights.
+
+    Raises:
+        SmallvoiceError: anything a user can mend.
+    """
+    recipe = recipes.load(start, overrides) if start else recipes.build(
+        recipes.apply_overrides({"name": out.stem}, overrides)
+    )
+    require("torch", extra="train", why="Counting a model's parameters")
+    from smallvoice.training.estimate import plan
+
+    planned = plan(recipe, corpus)
+    recipes.dump(recipe, out)
+    for name, value in planned.lines():
+        console.print(f"  {name}: {value}")
+    return planned.as_dict()
+
+
+def corpus_of(recipe: Recipe, out: Path) -> Path:
+    """Where `run` keeps the corpus of a recipe."""
+    return RunFolder(out).corpus
+
+
+def _percent(rate: float | None) -> str:
+    return "–" if rate is None else f"{100 * rate:.1f} %"

@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from smallvoice.errors import InputError
+from smallvoice.recipe import EvaluateRecipe
+from smallvoice.scoring import compare, hypotheses
+from smallvoice.scoring.table import comparison_table
+from smallvoice.storage import write_jsonl
+
+QUICK = EvaluateRecipe(resamples=500)
+HOSTILE = [
+    "<b>bold</b> & co",
+    "مرحبا \u202e abc",
+    "",
+    "?!...",
+    "👩‍👧 hi",
+    "a\u2028b",
+    "[red]x[/red]",
+    "1" * 5000,
+]
+
+
+def row(number: int, hypothesis: str, reference: str = "THE SMALL VOICE", **more: Any) -> dict[str, Any]:
+    return {
+        "id": f"u{number}",
+        "system": "base",
+        "split": "test",
+        "reference": reference,
+        "hypothesis": hypothesis,
+        "decoded": hypothesis,
+        "language": "en",
+        "speaker": f"S{number % 4:04d}",
+        "recording": f"R{number}",
+        "age_years": 6.0 + number % 3,
+        "gender": "f",
+        "role": "child",
+        "duration_s": 2.0,
+        "num_tokens": 5,
+        "capped": False,
+        "flags": [],
+        "error": None,
+        **more,
+    }
+
+
+def system(name: str, texts: list[str], **more: Any) -> list[dict[str, Any]]:
+    return [row(number, text, system=name, **more) for number, text in enumerate(texts)]
+
+
+BASE = system("base", ["The small boys.", "A small voice!", "the tall", "The small voice."] * 3)
+TUNED = system("tuned", ["THE SMALL VOICE", "THE SMALL VOICE", "THE TALL VOICE", "THE SMALL VOICE"] * 3)
+
+
+def assert_strict_json(content: object) -> None:
+    """Like a strict reader: NaN and Infinity are refused."""
+    json.dumps(content, allow_nan=False)
+
+
+def test_score_counts_every_form() -> None:
+    scores = compare.score(BASE)
+    wer = scores["wer"]
+    assert list(wer) == ["raw", "lower_cased", "caseless", "normalised"]
+    counted = {"words": 36, "insertions": 0, "deletions": 3, "substitutions": 33}
+    assert wer["raw"] == {**counted, "errors": 36, "wer": 1.0}
+    assert wer["lower_cased"]["errors"] == 3 * (1 + 2 + 2 + 1)
+    assert wer["caseless"]["errors"] == wer["normalised"]["errors"] == 3 * (1 + 1 + 2 + 0)
+    assert scores["speakers"] == 4 and scores["utterances"] == 12 and scores["system"] == "base"
+    assert sum(group["wer"]["raw"]["errors"] for group in scores["by_age"]) == 36
+    assert [group["group"] for group in scores["by_age"]] == ["5–7", "8–10"]
+    assert scores["without_flagged"] is None
+    assert_strict_json(scores)
+
+
+def test_an_utterance_that_was_not_decoded_is_deleted_words() -> None:
+    scores = compare.score(
+        [row(0, "THE SMALL VOICE", error="the audio is truncated"), row(1, "THE SMALL VOICE")]
+    )
+    assert scores["wer"]["raw"]["deletions"] == 3
+    assert scores["not_decoded"] == [{"id": "u0", "error": "the audio is truncated"}]
+
+
+def test_flagged_rows_count_and_are_also_left_out() -> None:
+    rows = [row(0, "", flags=["too_fast"]), row(1, "THE SMALL VOICE")]
+    scores = compare.score(rows)
+    assert scores["wer"]["raw"]["errors"] == 3 and scores["flagged"] == 1
+    assert scores["without_flagged"]["raw"]["errors"] == 0
+    both = compare.compare(rows, rows, QUICK)
+    assert both["without_flagged"]["raw"]["a"]["words"] == 3
+
+
+def test_compare_shows_both_and_the_change() -> None:
+    both = compare.compare(BASE, TUNED, QUICK)
+    normalised = both["overall"]["normalised"]
+    assert both["systems"] == {"a": "base", "b": "tuned"}
+    assert normalised["a"]["errors"] == 12 and normalised["b"]["errors"] == 3
+    assert normalised["absolute"]["change"] == pytest.approx(-9 / 36)
+    assert normalised["relative"]["change"] == pytest.approx(-0.75)
+    low, high = normalised["relative"]["interval"]
+    assert low <= -0.75 <= high
+    assert both["bootstrap"]["unit"] == "speaker" and both["bootstrap"]["units"] == 4
+    assert_strict_json(both)
+    assert compare.compare(BASE, list(reversed(TUNED)), QUICK) == both
+
+
+def test_the_verdict_names_the_numbers_and_the_rule() -> None:
+    texts = ["the small boy", "a small voice", "a tall choice"] * 4
+    verdict = compare.compare(system("base", texts), system("tuned", ["THE SMALL VOICE"] * 12), QUICK)[
+        "verdict"
+    ]
+    assert verdict["outcome"] == "lower"
+    assert verdict["sentence"] == (
+        "normalised WER 55.6 % → 0.0 %, −100 % relative, 95 % interval [−100, −100]: "
+        "lower, the interval excludes zero"
+    )
+    assert (
+        verdict["caution"]
+        == "Only 4 speakers: with so few, a percentile interval is narrower than it should be."
+    )
+
+
+def test_a_regression_is_called_higher_and_has_no_gain_to_divide() -> None:
+    good, bad = ["THE SMALL VOICE"] * 7 + ["THE SMALL BOYS"], ["a tall choice"] * 8
+    both = compare.compare(system("base", good), system("tuned", bad), QUICK)
+    assert both["verdict"]["outcome"] == "higher"
+    assert both["formatting"]["share"] is None and both["formatting"]["raw_gain"] < 0
+    assert "no gain to divide" in both["formatting"]["sentence"]
+
+
+def test_the_same_file_twice_shows_no_difference() -> None:
+    both = compare.compare(BASE, BASE, QUICK)
+    assert both["verdict"]["outcome"] == "undecided"
+    assert both["overall"]["normalised"]["probability_of_improvement"] == 0
+
+
+def test_formatting_is_the_share_that_needs_no_training() -> None:
+    formatting = compare.compare(BASE, TUNED, QUICK)["formatting"]
+    raw_gain, alone = (36 - 3) / 36, (36 - 12) / 36
+    assert formatting["raw_gain"] == pytest.approx(raw_gain)
+    assert formatting["formatting_gain"] == pytest.approx(alone)
+    assert formatting["share"] == pytest.approx(alone / raw_gain)
+    assert "73 % of that gain is case and punctuation alone" in formatting["sentence"]
+
+
+def test_a_model_that_only_learnt_to_shout_owes_it_all_to_formatting() -> None:
+    spoken = ["The small voice.", "The tall voice."] * 4
+    shouted = [text.upper().rstrip(".") for text in spoken]
+    formatting = compare.compare(system("base", spoken), system("tuned", shouted), QUICK)["formatting"]
+    assert formatting["share"] == pytest.approx(1.0)
+
+
+def test_one_speaker_has_no_interval_and_the_reason_is_given() -> None:
+    one = [{**each, "speaker": "S0001"} for each in BASE]
+    both = compare.compare(one, [{**each, "system": "tuned", "hypothesis": ""} for each in one], QUICK)
+    assert both["overall"]["raw"]["absolute"]["interval"] is None
+    assert both["overall"]["raw"]["probability_of_improvement"] is None
+    assert both["verdict"]["outcome"] == "unknown"
+    assert "at least 2 speakers" in both["bootstrap"]["why_no_interval"]
+    assert "at least 2 speakers" in both["verdict"]["sentence"]
+
+
+def test_recordings_stand_in_for_unknown_speakers_and_ages_stay_unknown() -> None:
+    anonymous = [{**each, "speaker": None, "age_years": None, "role": "unknown"} for each in BASE]
+    both = compare.compare(anonymous, anonymous, QUICK)
+    assert both["bootstrap"]["unit"] == "recording" and both["bootstrap"]["units"] == 12
+    assert [group["group"] for group in both["by_age"]] == ["unknown"]
+    assert both["speakers"] == 0
+
+
+def test_zero_words_is_null_everywhere() -> None:
+    silent = system("base", ["invented"] * 4, reference="")
+    both = compare.compare(silent, silent, QUICK)
+    assert both["overall"]["raw"]["a"]["wer"] is None and both["overall"]["raw"]["a"]["insertions"] == 4
+    assert both["verdict"]["outcome"] == "unknown" and both["formatting"]["share"] is None
+    assert_strict_json(both)
+
+
+def test_only_punctuation_is_no_word_once_normalised() -> None:
+    scores = compare.score([row(0, "!", reference="?! —"), row(1, "", reference="¿")])
+    assert scores["wer"]["raw"]["words"] == 3
+    assert scores["wer"]["caseless"]["words"] == scores["wer"]["normalised"]["words"] == 0
+    assert scores["wer"]["normalised"]["wer"] is None
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(HOSTILE), st.sampled_from(HOSTILE)), min_size=1, max_size=6))
+def test_hostile_text_gives_numbers(pairs: list[tuple[str, str]]) -> None:
+    rows = [row(number, hypothesis, reference) for number, (reference, hypothesis) in enumerate(pairs)]
+    both = compare.compare(rows, rows, EvaluateRecipe(resamples=20))
+    assert_strict_json(both)
+    for block in both["overall"].values():
+        assert block["absolute"]["change"] in (0, None) and not math.isnan(block["a"]["errors"])
+
+
+@pytest.mark.parametrize("language", ["fr", "hi", None])
+def test_the_language_of_the_reference_decides_for_both(language: str | None) -> None:
+    a = system("base", ["Ça va"] * 4, reference="ca va", language=language)
+    b = system("tuned", ["Ça va"] * 4, reference="ca va", language="en")
+    both = compare.compare(a, b, QUICK)
+    assert both["overall"]["normalised"]["absolute"]["change"] == 0
+    expected = "whisper-english/1" if language is None else "whisper-basic/1"
+    assert list(both["normalisers"]["normalised"]) == [expected]
+
+
+def refusal(a: list[dict[str, Any]], b: list[dict[str, Any]]) -> str:
+    with pytest.raises(InputError) as caught:
+        compare.compare(a, b, QUICK, names=("base.jsonl", "tuned.jsonl"))
+    return str(caught.value)
+
+
+def test_ids_on_one_side_only_are_refused_by_name() -> None:
+    message = refusal(BASE, TUNED[:4])
+    assert "8 ids are in base.jsonl but not in tuned.jsonl: u4, u5, u6, u7, u8 and 3 more" in message
+    assert "1 ids are in tuned.jsonl but not in base.jsonl: u11" in refusal(BASE[:11], TUNED)
+
+
+def test_other_references_are_refused_by_name() -> None:
+    message = refusal(BASE, [{**each, "reference": "ELSE"} if each["id"] == "u3" else each for each in TUNED])
+    assert "another reference" in message and "u3" in message
+
+
+def test_unusable_files_are_refused() -> None:
+    assert "base.jsonl: no hypotheses" in refusal([], TUNED)
+    assert "tuned.jsonl: no hypotheses" in refusal(BASE, [])
+    assert "tuned.jsonl: 1 ids are given more than once: u0" in refusal(BASE, [*TUNED, TUNED[0]])
+    assert "'hypothesis' is missing or not text in row 1" in refusal([{**BASE[0], "hypothesis": None}], TUNED)
+    assert "2 systems" in refusal([BASE[0], {**BASE[1], "system": "other"}], TUNED)
+
+
+def test_reading_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "base.test.jsonl"
+    write_jsonl(path, BASE)
+    assert hypotheses.read(path) == BASE
+    write_jsonl(path, [])
+    with pytest.raises(InputError, match=r"base\.test\.jsonl: no hypotheses"):
+        hypotheses.read(path)
+
+
+def test_the_table_holds_the_numbers_and_takes_names_as_text() -> None:
+    tuned = [{**each, "system": "[red]x[/red]"} for each in TUNED]
+    console = Console(width=150, record=True, file=None, quiet=False, stderr=True)
+    with console.capture() as captured:
+        console.print(comparison_table(compare.compare(BASE, tuned, QUICK)))
+    shown = captured.get()
+    assert "[red]x[/red]" in shown and "−75 %" in shown and "age 5–7" in shown and "normalised WER" in shown
