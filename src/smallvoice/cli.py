@@ -18,7 +18,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from smallvoice import __version__, verbs
 from smallvoice import recipe as recipes
-from smallvoice.errors import RecipeError, SmallvoiceError
+from smallvoice.errors import SmallvoiceError
 from smallvoice.recipe import CorpusRecipe, DecodeRecipe, EvaluateRecipe
 from smallvoice.run_folder import RunFolder
 from smallvoice.storage import no_space_as_error
@@ -167,9 +167,7 @@ def evaluate(
     """
     run_recipe = RunFolder(Path(model)).recipe
     decode = recipes.load(run_recipe).decode if run_recipe.is_file() else DecodeRecipe()
-    block = verbs.evaluate(
-        model, corpus, split=split, out=out, decode=decode, language=language, select=select
-    )
+    block = verbs.evaluate(model, corpus, split=split, out=out, decode=decode, language=language, select=select)
     _answer(block, common)
 
 

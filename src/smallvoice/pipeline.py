@@ -7,22 +7,18 @@ cut off continues with the stage at hand.
 
 from __future__ import annotations
 
-import dataclasses
-import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from smallvoice import machine, recipe as recipes
-from smallvoice.corpus import ingest, sources
+from smallvoice import machine, verbs
+from smallvoice import recipe as recipes
 from smallvoice.errors import RecipeError
 from smallvoice.recipe import Recipe
 from smallvoice.run_folder import RunFolder
 from smallvoice.storage import digest, read_json, read_marker, remove_marker, write_json, write_marker
-from smallvoice.terminal import TrainingProgress, console, progress
-
-log = logging.getLogger(__name__)
+from smallvoice.terminal import console
 
 Stage = Literal["prepare", "base", "train", "tuned", "compare", "report"]
 STAGES: tuple[Stage, ...] = ("prepare", "base", "train", "tuned", "compare", "report")
@@ -66,45 +62,57 @@ class _Run:
 
     def all(self) -> dict[str, Any]:
         recipe, folder = self.recipe, self.folder
-        found = sources.find_all(recipe.corpus.source, self.data, folder.path)
         recipes.dump(recipe, folder.recipe)
         rate = machine.matmul_gflops()
-        prepared = self._stage(
-            "prepare",
-            digest(recipes.as_dict(recipe.corpus), sources.fingerprint(found, rehash=self.rehash)),
-            lambda: prepare(recipe.corpus, found, folder.corpus),
-            made=(folder.corpus / "corpus.json",),
-        )
+        prepared = self._prepare()
         split, decode = recipe.evaluate.split, recipes.as_dict(recipe.decode)
         base = self._stage(
             "base",
             digest(prepared, recipe.model.base, split, decode),
-            lambda: evaluate(recipe.model.base, recipe, folder, "base model, 30 s window"),
+            lambda: self._evaluate(recipe.model.base),
             made=(folder.hypotheses("base", split), folder.evaluation(split)),
         )
         trained = self._stage(
             "train",
             digest(prepared, *(recipes.as_dict(part) for part in _that_train(recipe))),
-            lambda: train(recipe, folder.corpus, folder.path),
+            lambda: verbs.train(recipe, folder.corpus, folder.path),
             made=(folder.adapter / "adapter_model.safetensors", folder.metrics, folder.trained_on),
         )
         tuned = self._stage(
             "tuned",
             digest(trained, split, decode),
-            lambda: evaluate(str(folder.path), recipe, folder, f"tuned model, {recipe.window.kind} window"),
+            lambda: self._evaluate(str(folder.path)),
             made=(folder.hypotheses("tuned", split), folder.evaluation(split)),
         )
         compared = self._stage(
             "compare",
             digest(base, tuned, recipes.as_dict(recipe.evaluate)),
-            lambda: compare(folder, recipe),
+            lambda: self._compare(),
             made=(folder.comparison,),
         )
         self._machine(rate)
-        self._stage("report", digest(compared), lambda: report(folder), made=(folder.report,))
+        self._stage("report", digest(compared), lambda: verbs.report(folder.path), made=(folder.report,))
         return read_json(folder.comparison)
 
-    def _stage(self, stage: Stage, key: str, work: Callable[[], None], made: tuple[Path, ...]) -> str:
+    def _prepare(self) -> str:
+        """`prepare` knows by itself whether anything changed, for it is the only one that knows the files."""
+        console.print("[bold]prepare[/bold]")
+        started = time.monotonic()
+        names = self.recipe.corpus.source
+        facts = verbs.prepare(
+            [names] if isinstance(names, str) else names,
+            self.folder.corpus,
+            recipe=self.recipe.corpus,
+            data=self.data,
+            rehash=self.rehash,
+            force="prepare" in self.force,
+        )
+        marker = read_marker(self.folder.path, "prepare")
+        if marker is None or marker["key"] != facts["key"] or "prepare" in self.force:
+            write_marker(self.folder.path, "prepare", facts["key"], seconds=time.monotonic() - started)
+        return str(facts["key"])
+
+    def _stage(self, stage: Stage, key: str, work: Callable[[], object], made: tuple[Path, ...]) -> str:
         """Do a stage unless it is complete for this key. Returns the key, an input of the stages after it."""
         marker = read_marker(self.folder.path, stage)
         complete = marker is not None and marker["key"] == key and all(path.exists() for path in made)
@@ -117,6 +125,21 @@ class _Run:
         work()
         write_marker(self.folder.path, stage, key, seconds=time.monotonic() - started)
         return key
+
+    def _evaluate(self, model: str) -> object:
+        recipe, folder = self.recipe, self.folder
+        return verbs.evaluate(
+            model,
+            folder.corpus,
+            split=recipe.evaluate.split,
+            out=folder.path,
+            decode=recipe.decode,
+            language=recipe.corpus.language,
+        )
+
+    def _compare(self) -> object:
+        base, tuned = (self.folder.hypotheses(system, self.recipe.evaluate.split) for system in ("base", "tuned"))
+        return verbs.compare(base, tuned, out=self.folder.comparison, recipe=self.recipe.evaluate)
 
     def _machine(self, rate: float) -> None:
         """What times and figures of this run must be read beside."""

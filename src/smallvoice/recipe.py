@@ -181,6 +181,11 @@ def load(path: Path, overrides: list[str] | tuple[str, ...] = ()) -> Recipe:
     return build(apply_overrides(content, overrides), where=str(path), lines=_lines(root))
 
 
+def packaged(name: str) -> Path:
+    """A recipe that comes with smallvoice."""
+    return Path(__file__).parent / "recipes" / f"{name}.yaml"
+
+
 def build(content: dict[str, Any], where: str = "recipe", lines: dict[tuple[str, ...], int] | None = None) -> Recipe:
     """Check a nested dict and make it a recipe.
 

@@ -1,18 +1,18 @@
 """The artefacts of one run and their paths.
 
-    RUN/recipe.yaml                     every setting, defaults included
-    RUN/corpus/                         what `prepare` made (stays on this machine)
-    RUN/checkpoints/                    from where training continues
-    RUN/adapter/                        the result: adapter_model.safetensors, adapter_config.json, smallvoice.json
-    RUN/metrics.jsonl                   one row a training step, one a dev evaluation
-    RUN/trained_on.jsonl                every utterance that training or selection saw
-    RUN/left_out.jsonl                  every training utterance that could not be used, and why
-    RUN/hypotheses/base.test.jsonl      what the base model wrote
-    RUN/hypotheses/tuned.test.jsonl     what the tuned model wrote
-    RUN/evaluation_results.json         scores of both
-    RUN/comparative_analysis.json       their difference, with intervals
-    RUN/provenance.json                 versions, machine, time and memory of each stage
-    RUN/report.html                     for people
+RUN/recipe.yaml                     every setting, defaults included
+RUN/corpus/                         what `prepare` made (stays on this machine)
+RUN/checkpoints/                    from where training continues
+RUN/adapter/                        the result: adapter_model.safetensors, adapter_config.json, smallvoice.json
+RUN/metrics.jsonl                   one row a training step, one a dev evaluation
+RUN/trained_on.jsonl                every utterance that training or selection saw
+RUN/left_out.jsonl                  every training utterance that could not be used, and why
+RUN/hypotheses/base.test.jsonl      what the base model wrote
+RUN/hypotheses/tuned.test.jsonl     what the tuned model wrote
+RUN/evaluation_results.json         scores of both
+RUN/comparative_analysis.json       their difference, with intervals
+RUN/provenance.json                 versions, machine, time and memory of each stage
+RUN/report.html                     for people
 """
 
 from __future__ import annotations

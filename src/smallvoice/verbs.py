@@ -28,6 +28,7 @@ def prepare(
     split: str | None = None,
     data: Path | None = None,
     rehash: bool = False,
+    force: bool = False,
 ) -> dict[str, Any]:
     """Recordings and transcripts to one corpus on disk.
 
@@ -52,7 +53,7 @@ def prepare(
         for source in places.find(name, data, cache_dir=out.parent)
     ]
     with progress("reading") as update:
-        result = ingest.prepare(recipe or CorpusRecipe(), found, out, rehash=rehash, report=update)
+        result = ingest.prepare(recipe or CorpusRecipe(), found, out, rehash=rehash, force=force, report=update)
     for part in ingest.describe(result):
         console.print(part)
     return result.facts
@@ -124,7 +125,9 @@ def evaluate(
     return block
 
 
-def compare(before: Path, after: Path, *, out: Path | None = None, recipe: EvaluateRecipe | None = None) -> dict[str, Any]:
+def compare(
+    before: Path, after: Path, *, out: Path | None = None, recipe: EvaluateRecipe | None = None
+) -> dict[str, Any]:
     """Compare two files of hypotheses of the same utterances.
 
     Returns:
@@ -217,8 +220,10 @@ def configure(
     Raises:
         SmallvoiceError: anything a user can mend.
     """
-    recipe = recipes.load(start, overrides) if start else recipes.build(
-        recipes.apply_overrides({"name": out.stem}, overrides)
+    recipe = (
+        recipes.load(start, overrides)
+        if start
+        else recipes.build(recipes.apply_overrides({"name": out.stem}, overrides))
     )
     require("torch", extra="train", why="Counting a model's parameters")
     from smallvoice.training.estimate import plan

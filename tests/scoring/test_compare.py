@@ -81,9 +81,7 @@ def test_score_counts_every_form() -> None:
 
 
 def test_an_utterance_that_was_not_decoded_is_deleted_words() -> None:
-    scores = compare.score(
-        [row(0, "THE SMALL VOICE", error="the audio is truncated"), row(1, "THE SMALL VOICE")]
-    )
+    scores = compare.score([row(0, "THE SMALL VOICE", error="the audio is truncated"), row(1, "THE SMALL VOICE")])
     assert scores["wer"]["raw"]["deletions"] == 3
     assert scores["not_decoded"] == [{"id": "u0", "error": "the audio is truncated"}]
 
@@ -113,18 +111,12 @@ def test_compare_shows_both_and_the_change() -> None:
 
 def test_the_verdict_names_the_numbers_and_the_rule() -> None:
     texts = ["the small boy", "a small voice", "a tall choice"] * 4
-    verdict = compare.compare(system("base", texts), system("tuned", ["THE SMALL VOICE"] * 12), QUICK)[
-        "verdict"
-    ]
+    verdict = compare.compare(system("base", texts), system("tuned", ["THE SMALL VOICE"] * 12), QUICK)["verdict"]
     assert verdict["outcome"] == "lower"
     assert verdict["sentence"] == (
-        "normalised WER 55.6 % → 0.0 %, −100 % relative, 95 % interval [−100, −100]: "
-        "lower, the interval excludes zero"
+        "normalised WER 55.6 % → 0.0 %, −100 % relative, 95 % interval [−100, −100]: lower, the interval excludes zero"
     )
-    assert (
-        verdict["caution"]
-        == "Only 4 speakers: with so few, a percentile interval is narrower than it should be."
-    )
+    assert verdict["caution"] == "Only 4 speakers: with so few, a percentile interval is narrower than it should be."
 
 
 def test_a_regression_is_called_higher_and_has_no_gain_to_divide() -> None:

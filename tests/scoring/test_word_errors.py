@@ -61,9 +61,7 @@ def test_errors_are_the_edit_distance(reference: list[str], hypothesis: list[str
 @given(st.lists(st.tuples(TEXTS, TEXTS), max_size=6))
 def test_a_batch_counts_as_its_utterances(pairs: list[tuple[list[str], list[str]]]) -> None:
     batch = count_all([reference for reference, _ in pairs], [hypothesis for _, hypothesis in pairs])
-    assert batch == [
-        count_errors(" ".join(reference), " ".join(hypothesis)) for reference, hypothesis in pairs
-    ]
+    assert batch == [count_errors(" ".join(reference), " ".join(hypothesis)) for reference, hypothesis in pairs]
 
 
 @given(TEXTS, TEXTS)

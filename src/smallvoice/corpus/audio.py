@@ -134,13 +134,9 @@ def decode_flac(audio: bytes) -> Float:
     try:
         samples, rate = soundfile.read(io.BytesIO(audio), dtype="float32", always_2d=True)
     except soundfile.SoundFileError as error:
-        raise InputError(
-            f"The audio of an utterance cannot be decoded: {error}. Prepare the corpus again."
-        ) from None
+        raise InputError(f"The audio of an utterance cannot be decoded: {error}. Prepare the corpus again.") from None
     if rate != SAMPLING_RATE or samples.shape[1] != 1:
-        raise InputError(
-            f"The audio of an utterance has {samples.shape[1]} channels at {rate} Hz, not 1 at 16000."
-        )
+        raise InputError(f"The audio of an utterance has {samples.shape[1]} channels at {rate} Hz, not 1 at 16000.")
     mono: Float = samples[:, 0]
     return mono
 
@@ -150,10 +146,13 @@ def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
     """A sound file open for reading, every failure an AudioError."""
     if not path.is_file():
         raise AudioError(path, "audio missing", "there is no such file")
-    size = path.stat().st_size
-    if size == 0:
-        raise AudioError(path, "audio empty", "the file has 0 bytes")
-    _check_wav_length(path, size)
+    try:
+        size = path.stat().st_size
+        if size == 0:
+            raise AudioError(path, "audio empty", "the file has 0 bytes")
+        _check_wav_length(path, size)
+    except OSError as error:
+        raise AudioError(path, "audio unreadable", str(error.strerror)) from None
     try:
         with soundfile.SoundFile(path) as file:
             if file.frames == 0:

@@ -25,15 +25,14 @@ def check_room(folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < RESERVE_BYTES:
         raise ResourceError(
-            f"No room left on the disk of {folder}: {free / 1e6:.0f} MB are free. Free some space and run the "
-            "same command again; what was there before is untouched."
+            f"No room left on the disk of {folder}: {free / 1e6:.0f} MB are free. Free some space and run "
+            "the same command again; what was there before is untouched."
         )
 
 
 @contextmanager
 def replacing_folder(out: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `out`; put it in the place of `out` if the block ends well, else remove
-    it.
+    """Yield an empty folder beside `out`; put it in the place of `out` if all went well, else remove it.
 
     A killed process leaves its unfinished folder behind; the next one with the same `out` removes it.
 
@@ -50,9 +49,7 @@ def replacing_folder(out: Path) -> Iterator[Path]:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise InputError(
-                    f"{out}: another smallvoice is writing it now. Wait for it to end."
-                ) from None
+                raise InputError(f"{out}: another smallvoice is writing it now. Wait for it to end.") from None
             _restore(out, replaced)
             shutil.rmtree(replaced, ignore_errors=True)
             _empty(building)

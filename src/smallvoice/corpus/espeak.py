@@ -65,9 +65,7 @@ def synthesise(speeches: Sequence[Speech]) -> tuple[int, list[NDArray[np.int16]]
     """
     require("espeakng_loader", extra="demo", why="Synthetic speech")
     lines = "".join(json.dumps(dataclasses.asdict(speech)) + "\n" for speech in speeches)
-    done = subprocess.run(
-        [sys.executable, "-m", __name__], input=lines.encode(), capture_output=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-m", __name__], input=lines.encode(), capture_output=True, check=False)
     if done.returncode:
         reason = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"]
         raise MissingDependency(
@@ -115,9 +113,7 @@ def _serve(requests: TextIO, answers: BinaryIO) -> None:
 def _speak(library: ctypes.CDLL, speech: Speech) -> None:
     text = speech.text.encode() + b"\0"
     statuses = [library.espeak_SetVoiceByName(speech.voice.encode())]
-    statuses += [
-        library.espeak_SetParameter(number, getattr(speech, name), 0) for name, number in _PARAMETERS.items()
-    ]
+    statuses += [library.espeak_SetParameter(number, getattr(speech, name), 0) for name, number in _PARAMETERS.items()]
     # Without it the noise is seeded by the clock.
     library.espeak_ng_SetRandSeed(ctypes.c_long(speech.seed))
     statuses.append(

@@ -103,8 +103,7 @@ class CorpusCounts:
             "language": next(iter(self.languages)) if len(self.languages) == 1 else None,
             "text": {"case": text.case, "punctuation": text.punctuation, "digits": text.digits},
             "splits": {
-                name: self.splits[name].as_dict()
-                for name in sorted(self.splits, key=lambda name: order.get(name, 3))
+                name: self.splits[name].as_dict() for name in sorted(self.splits, key=lambda name: order.get(name, 3))
             },
             "flags": dict(sorted(self.flags.items())),
         }

@@ -27,30 +27,21 @@ from smallvoice.corpus.intake import Intake, Survey, survey
 from smallvoice.corpus.pseudonyms import Pseudonyms
 from smallvoice.corpus.select import Selection, parse
 from smallvoice.corpus.shards import CorpusWriter, ShardWriter
-from smallvoice.corpus.sources import Source, with_distinct_names
-from smallvoice.corpus.transcripts.files import walk
+from smallvoice.corpus.sources import Source, fingerprint, with_distinct_names
+from smallvoice.corpus.summary import PrepareResult, describe
 from smallvoice.corpus.utterance import Utterance, read_shard
 from smallvoice.errors import InputError
 from smallvoice.recipe import CorpusRecipe, as_dict
-from smallvoice.storage import digest, file_digest, json_line, read_json, write_json
+from smallvoice.storage import digest, json_line, read_json, write_json
 
-Progress = Callable[[int, int], None]
-"""Told how many segments are done, and how many there are."""
+__all__ = ["PrepareResult", "describe", "prepare"]
+
+Report = Callable[[int, int, str], None]
+"""Told how many segments are done, how many there are, and of which source."""
 
 _WAITING = "waiting"
 _DRAFT = "draft.jsonl"
 _OWN_FILES = {"corpus.json", "index.arrow", "split.json", "speakers.csv", "ledger.jsonl"}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PrepareResult:
-    """What `prepare` did."""
-
-    path: Path
-    facts: dict[str, Any]
-    """corpus.json."""
-    unchanged: bool
-    """The corpus was there already, made of the same."""
 
 
 def prepare(
@@ -60,7 +51,7 @@ def prepare(
     *,
     rehash: bool = False,
     force: bool = False,
-    progress: Progress | None = None,
+    report: Report | None = None,
 ) -> PrepareResult:
     """Make a corpus of `sources` in the folder `out`, unless it is there already, made of the same.
 
@@ -78,14 +69,18 @@ def prepare(
     selection = parse(recipe.select) if recipe.select else None
     sources = with_distinct_names(sources)
     found = survey(sources)
-    key = _key(recipe, sources, found, out, rehash=rehash)
+    settings = {name: value for name, value in as_dict(recipe).items() if name != "source"}
+    key = digest("prepare", settings, fingerprint(sources, rehash=rehash))
     if earlier and earlier["key"] == key and not force:
         return PrepareResult(path=out, facts=earlier, unchanged=True)
     pseudonyms = Pseudonyms.read(out / "speakers.csv")
     pseudonyms.add(found.people)
     known = _known_places(out)
+    if found.units and not known:
+        # Better said now than after hours of decoding.
+        split.require_enough(len(found.units), as_dict(recipe.split))
     with replacing_folder(out) as folder:
-        intake = _take_in(recipe, selection, sources, found, pseudonyms, folder, progress)
+        intake = _take_in(recipe, selection, sources, found, pseudonyms, folder, report)
         plan = split.plan(intake.units.values(), as_dict(recipe.split), known)
         settled = _settle(folder, plan)
         assert intake.num_drafted == found.num_items == settled.num_kept + settled.dropped.total()
@@ -121,7 +116,7 @@ def _take_in(
     found: Survey,
     pseudonyms: Pseudonyms,
     folder: Path,
-    progress: Progress | None,
+    report: Report | None,
 ) -> Intake:
     """The first pass: `waiting-*.parquet` and `draft.jsonl` in `folder`."""
     with (folder / _DRAFT).open("w", encoding="utf-8") as draft, ShardWriter(folder, _WAITING) as rows:
@@ -132,7 +127,7 @@ def _take_in(
             brings=found.brings,
             rows=rows,
             draft=draft,
-            progress=lambda done: progress(done, found.num_items) if progress else None,
+            report=lambda done, name: report(done, found.num_items, name) if report else None,
         )
         for source in sources:
             intake.take(source)
@@ -204,21 +199,6 @@ def _kept(entry: dict[str, Any], row: Utterance) -> dict[str, Any]:
     return {**line, "fate": "kept", "id": row.id, "start_s": row.start_s, "end_s": row.end_s, **flags}
 
 
-def _key(recipe: CorpusRecipe, sources: list[Source], found: Survey, out: Path, *, rehash: bool) -> str:
-    """What a corpus is made of: recipe, sources' names, and their files by size and time, or by content."""
-    files = dict(found.files)
-    for source in sources:
-        inside = (path for path in walk(source.path) if not path.absolute().is_relative_to(out))
-        files |= {path: f"{source.name}/{path.relative_to(source.path).as_posix()}" for path in inside}
-    states = {
-        name: file_digest(path) if rehash else [path.stat().st_size, path.stat().st_mtime_ns]
-        for path, name in files.items()
-    }
-    settings = {name: value for name, value in as_dict(recipe).items() if name != "source"}
-    named = [[source.name, source.split, source.language, source.synthetic] for source in sources]
-    return digest("prepare", settings, named, states)
-
-
 def _earlier_facts(out: Path) -> dict[str, Any] | None:
     """corpus.json of the corpus that stands in `out`; None where the folder is new or empty.
 
@@ -254,9 +234,7 @@ def _known_places(out: Path) -> dict[str, str]:
     return known
 
 
-def _split_file(
-    shares: dict[str, float], plan: split.Plan, settled: _Settled, known: dict[str, str]
-) -> dict[str, Any]:
+def _split_file(shares: dict[str, float], plan: split.Plan, settled: _Settled, known: dict[str, str]) -> dict[str, Any]:
     kinds = {"S": "speakers", "V": "sessions", "R": "recordings"}
     splits: dict[str, dict[str, list[str]]] = {
         name: {kind: [] for kind in kinds.values()} for name in settled.counts.as_dict()["splits"]
@@ -280,14 +258,10 @@ def _notes(intake: Intake, plan: split.Plan, known: dict[str, str], settled: _Se
         if recordings:
             notes.append(f"{len(recordings)} recordings have no speaker: split by {kind}.")
     for unit, splits in plan.leaks.items():
-        notes.append(
-            f"Leak: {unit} is in {' and '.join(splits)}; the sources say so, and their split is kept."
-        )
+        notes.append(f"Leak: {unit} is in {' and '.join(splits)}; the sources say so, and their split is kept.")
     kept = sum(known.get(unit) == place for unit, place in plan.places.items())
     if kept:
-        notes.append(
-            f"{kept} speakers keep the place that split.json gave them; {len(plan.places) - kept} are new."
-        )
+        notes.append(f"{kept} speakers keep the place that split.json gave them; {len(plan.places) - kept} are new.")
     for unit, place in plan.places.items():
         if known.get(unit, place) != place:
             notes.append(f"{unit} was in {known[unit]} before and is now in {place}: the source says so.")

@@ -78,9 +78,7 @@ class Pseudonyms:
             return table
         for number, row in enumerate(csv.DictReader(io.StringIO(read_text(path), newline="")), 2):
             kind = row.get("kind")
-            if kind not in ("speaker", "session") or not re.fullmatch(
-                r"[SV]\d{4,}", row.get("pseudonym") or ""
-            ):
+            if kind not in ("speaker", "session") or not re.fullmatch(r"[SV]\d{4,}", row.get("pseudonym") or ""):
                 raise InputError(f"{path}:{number}: not a row of speakers.csv. Prepare into a new folder.")
             known = Known(
                 kind="speaker" if kind == "speaker" else "session",
@@ -102,6 +100,4 @@ class Pseudonyms:
                 person = self._known[key]
                 age = "" if person.age_years is None else f"{person.age_years:g}"
                 split = "+".join(sorted(splits.get(pseudonym, ())))
-                writer.writerow(
-                    [pseudonym, person.kind, person.source, person.name, age, person.gender or "", split]
-                )
+                writer.writerow([pseudonym, person.kind, person.source, person.name, age, person.gender or "", split])

@@ -31,6 +31,8 @@ class Cut:
     """The segment without margin."""
     own_end: int
     flags: tuple[str, ...] = ()
+    too_long: str | None = None
+    """Set where it is longer than asked for, which costs it its place but in a test split."""
 
     def __len__(self) -> int:
         return self.end - self.start
@@ -72,8 +74,7 @@ def cut(
         flags = ["end moved to the recording's"] if overshoot > 1 else []
         if neighbours.overlap(own_start, own_end):
             flags.append("overlaps another segment")
-        if own_end - own_start > longest:
-            flags.append(f"longer than {max_segment_s:g} s")
+        too_long = f"longer than {max_segment_s:g} s" if own_end - own_start > longest else None
         # A segment that is the whole recording has no margin to take.
         limit = min(to_samples(WHISPER_S), max(longest, own_end - own_start))
         spare = limit - (own_end - own_start)
@@ -85,7 +86,8 @@ def cut(
                 end=own_end + after,
                 own_start=own_start,
                 own_end=own_end,
-                flags=tuple(flags),
+                flags=(*flags, *([too_long] if too_long else [])),
+                too_long=too_long,
             )
         )
     return cuts
@@ -125,13 +127,12 @@ class _Neighbours:
         self.earliest_start = list(accumulate((start for start, _ in reversed(by_end)), min))[::-1]
 
     def last_end(self, start: int) -> int:
-        """From where the audio before `start` is free: the latest end of what begins before, at most
-        `start`."""
+        """From where the audio before `start` is free: at most `start`."""
         count = bisect_left(self.starts, start)
         return min(self.latest_end[count - 1], start) if count else 0
 
     def next_start(self, end: int) -> int:
-        """Where the audio after `end` is free to: the earliest start of what ends after, at least `end`."""
+        """To where the audio after `end` is free: at least `end`."""
         index = bisect_right(self.ends, end)
         return max(self.earliest_start[index], end) if index < len(self.ends) else 1 << 62
 

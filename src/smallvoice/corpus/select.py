@@ -63,6 +63,10 @@ class Selection:
     def accepts(self, row: Row) -> bool:
         return self._test(row) is True
 
+    def rejects(self, row: Row) -> bool:
+        """Whether what is known is enough to say no."""
+        return self._test(row) is False
+
     def why_not(self, row: Row) -> str:
         """What a row that is not accepted holds: `age_years is unknown`, `age_years is 34`."""
         unknown = sorted(name for name in self.columns if row[name] is None)
@@ -153,9 +157,7 @@ def _operand(node: ast.expr, expression: str, used: set[str]) -> tuple[_Value, t
     """A column or a literal: how to get it from a row, and its type (float or str)."""
     if isinstance(node, ast.Name):
         if node.id not in COLUMNS:
-            raise RecipeError(
-                f"select: {expression!r}: no column {node.id!r}. Known columns: {', '.join(COLUMNS)}."
-            )
+            raise RecipeError(f"select: {expression!r}: no column {node.id!r}. Known columns: {', '.join(COLUMNS)}.")
         name = node.id
         used.add(name)
         return (lambda row: row[name]), COLUMNS[name]

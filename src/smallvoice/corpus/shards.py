@@ -23,9 +23,7 @@ _FOOTER_BYTES = 1_000_000
 class ShardWriter:
     """Utterances into `FOLDER/{prefix}-00000.parquet`, `-00001`, ... as they come; a context manager."""
 
-    def __init__(
-        self, folder: Path, prefix: str, on_group: Callable[[pa.RecordBatch], None] | None = None
-    ) -> None:
+    def __init__(self, folder: Path, prefix: str, on_group: Callable[[pa.RecordBatch], None] | None = None) -> None:
         self.folder = folder
         self.prefix = prefix
         self.on_group = on_group
@@ -135,8 +133,4 @@ def _index_batch(rows: list[Utterance], shard: str, row_group: int) -> pa.Record
 
 def _leaves() -> list[str]:
     """The columns as Parquet stores them."""
-    return [
-        leaf
-        for name in SCHEMA.names
-        for leaf in (("audio.bytes", "audio.path") if name == "audio" else (name,))
-    ]
+    return [leaf for name in SCHEMA.names for leaf in (("audio.bytes", "audio.path") if name == "audio" else (name,))]

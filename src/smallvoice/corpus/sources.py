@@ -14,9 +14,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from smallvoice.corpus.transcripts import kaldi, reader_of
+from smallvoice.corpus.transcripts import kaldi, read, reader_of
+from smallvoice.corpus.transcripts.files import relative, walk
+from smallvoice.corpus.transcripts.segment import Recording
 from smallvoice.errors import InputError
+from smallvoice.storage import digest, file_digest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,8 +47,9 @@ class _Named:
 
 
 _SPEECHOCEAN = (
-    "2,500 English sentences read by 125 children and adults with Mandarin as mother tongue, free for commercial "
-    "and non-commercial use. Get speechocean762.tar.gz from https://www.openslr.org/101/ and unpack it into {folder}"
+    "2,500 English sentences read by 125 children and adults with Mandarin as mother tongue, free for "
+    "commercial and non-commercial use. Get speechocean762.tar.gz from https://www.openslr.org/101/ and "
+    "unpack it into {folder}"
 )
 
 _NAMED = {
@@ -65,9 +70,7 @@ NAMES = (*_NAMED, NURSERY)
 """The corpora that are known by name."""
 
 
-def find(
-    name_or_path: str | Path, data_dir: Path | None = None, *, cache_dir: Path | None = None
-) -> list[Source]:
+def find(name_or_path: str | Path, data_dir: Path | None = None, *, cache_dir: Path | None = None) -> list[Source]:
     """The sources that a name or a folder means.
 
     Args:
@@ -90,6 +93,38 @@ def find(
     return [Source(name=path.resolve().name, path=path)]
 
 
+def find_all(names: str | list[str], data_dir: Path | None = None, cache_dir: Path | None = None) -> list[Source]:
+    """The sources of a recipe.
+
+    Raises:
+        InputError: one of them is not there or of no known shape, or the recipe names none.
+    """
+    found = [source for name in _listed(names) for source in find(name, data_dir, cache_dir=cache_dir)]
+    if not found:
+        raise InputError(f"No source is given. A folder, or by name: {', '.join(NAMES)}.")
+    return found
+
+
+def fingerprint(sources: list[Source], *, rehash: bool = False) -> str:
+    """A digest of all files of the sources: by size and time or, with `rehash`, by content.
+
+    Raises:
+        InputError: a source is of no known shape.
+    """
+    states: dict[str, Any] = {}
+    for source in sources:
+        files = {path: relative(path, source.path) for path in walk(source.path)}
+        # Audio may lie outside the folder of the transcripts.
+        files |= {item.audio: item.path for item in read(source.path) if isinstance(item, Recording)}
+        for path, name in files.items():
+            if path.is_file():
+                state = path.stat()
+                content = file_digest(path) if rehash else [state.st_size, state.st_mtime_ns]
+                states[f"{source.name}/{name}"] = content
+    settings = [[source.name, source.split, source.language, source.synthetic] for source in sources]
+    return digest(settings, states)
+
+
 def with_distinct_names(sources: list[Source]) -> list[Source]:
     """Tell sources of equal names apart by a hash of where they lie.
 
@@ -110,6 +145,10 @@ def with_distinct_names(sources: list[Source]) -> list[Source]:
     ]
 
 
+def _listed(names: str | list[str]) -> list[str]:
+    return [name for name in ([names] if isinstance(names, str) else names) if name]
+
+
 def _by_name(name: str, data_dir: Path | None) -> Source:
     known = _NAMED[name]
     looked = list(_data_folders(data_dir))
@@ -119,10 +158,8 @@ def _by_name(name: str, data_dir: Path | None) -> Source:
             if kaldi.is_kaldi(path) and _may_be(name, path):
                 return Source(name=name, path=path, language=known.language)
     places = ", ".join(str(folder) for folder in looked)
-    raise InputError(
-        f"{name}: not found in {places}. It is {known.about.format(folder=looked[0])}; or say where it is with "
-        "--data DIR."
-    )
+    about = known.about.format(folder=looked[0])
+    raise InputError(f"{name}: not found in {places}. It is {about}; or say where it is with --data DIR.")
 
 
 def _may_be(name: str, path: Path) -> bool:

@@ -89,14 +89,10 @@ def plan(units: Iterable[Unit], shares: Mapping[str, float], known: Mapping[str,
     carvable = [unit for unit in everyone if unit.brought == {"train"} and unit.may_be_dev]
     if not shares["dev"] or len(carvable) < 2:
         carvable = []
-    num_splits = sum(share > 0 for share in shares.values())
-    if new and len(new) < num_splits and not all(unit.name in known for unit in new):
-        raise InputError(
-            f"Too few speakers to split: {len(new)} for {num_splits} splits (a speaker is in one split only; "
-            "where speakers are unknown, sessions or recordings count instead). Add recordings of more people, or "
-            "put all of them into one split: --split test"
-        )
-    places = {unit.name: next(iter(unit.brought)) for unit in everyone if len(unit.brought) == 1}
+    if not all(unit.name in known for unit in new):
+        require_enough(len(new), shares)
+    # Where a source puts someone in two splits, what it leaves open goes where it can do least harm.
+    places = {unit.name: min(unit.brought, key=_RANK.__getitem__) for unit in everyone if unit.brought}
     places |= assign(new, shares, known)
     between = {name: share for name, share in shares.items() if name != "test"}
     places |= assign(carvable, between, {name: split for name, split in known.items() if split in between})
@@ -106,6 +102,21 @@ def plan(units: Iterable[Unit], shares: Mapping[str, float], known: Mapping[str,
         leaks={unit.name: sorted(unit.brought) for unit in everyone if len(unit.brought) > 1},
         strata=[row for pool in (new, carvable) for row in _table(pool, places)],
     )
+
+
+def require_enough(num_units: int, shares: Mapping[str, float]) -> None:
+    """See that every split can get someone.
+
+    Raises:
+        InputError: fewer units than splits to fill.
+    """
+    num_splits = sum(share > 0 for share in shares.values())
+    if num_units < num_splits:
+        raise InputError(
+            f"Too few speakers to split: {num_units} for {num_splits} splits (a speaker is in one split only; "
+            "where speakers are unknown, sessions or recordings count instead). Add recordings of more "
+            "people, or put all of them into one split: --split test"
+        )
 
 
 def assign(units: list[Unit], shares: Mapping[str, float], known: Mapping[str, str]) -> dict[str, str]:
@@ -122,80 +133,80 @@ def assign(units: list[Unit], shares: Mapping[str, float], known: Mapping[str, s
     places = {unit.name: known[unit.name] for unit in units if unit.name in known}
     counts = Counter(places.values())
     wanted = _rounded(len(units), exact)
+    groups = strata(units)
+    for stratum in groups:
+        counts += _fill_quotas(stratum, exact, places)
+    # Now every stratum has its quotas, and who has no place is left over.
     so_far: Counter[str] = Counter()
     num_so_far = 0
-    fresh: list[str] = []
-    waiting: list[tuple[int, Counter[str], list[Unit]]] = []
-    for stratum in strata(units):
-        here = Counter(places[unit.name] for unit in stratum if unit.name in places)
-        left_over = []
-        for unit in (unit for unit in stratum if unit.name not in places):
-            lacks = {split: floor(len(stratum) * share) - here[split] for split, share in exact.items()}
-            split = min(lacks, key=lambda name: (-lacks[name], _RANK[name]))
-            if lacks[split] <= 0:
-                left_over.append(unit)
-                continue
-            places[unit.name] = split
-            here[split] += 1
-            counts[split] += 1
-            fresh.append(unit.name)
-        waiting.append((len(stratum), here, left_over))
-    for size, here, left_over in waiting:
-        num_so_far += size
-        so_far += here
-        for unit in left_over:
-            split = min(
-                exact,
-                key=lambda name: (
-                    counts[name] >= wanted[name],
-                    so_far[name] - exact[name] * num_so_far,
-                    _RANK[name],
-                ),
-            )
-            places[unit.name] = split
-            so_far[split] += 1
-            counts[split] += 1
-            fresh.append(unit.name)
-    _fill_empty(places, fresh, exact, counts)
+    for stratum in groups:
+        num_so_far += len(stratum)
+        so_far += Counter(places[unit.name] for unit in stratum if unit.name in places)
+        for unit in stratum:
+            if unit.name not in places:
+                lacks = {split: share * num_so_far - so_far[split] for split, share in exact.items()}
+                open_splits = [split for split in exact if counts[split] < wanted[split]] or list(exact)
+                split = max(open_splits, key=lambda name: (lacks[name], -_RANK[name]))
+                places[unit.name] = split
+                so_far[split] += 1
+                counts[split] += 1
+    _fill_empty([unit.name for unit in units if unit.name not in known], places, exact)
     return places
 
 
+def _fill_quotas(stratum: list[Unit], exact: Mapping[str, Fraction], places: dict[str, str]) -> Counter[str]:
+    """Bring every split to its share of a stratum, rounded down, with newcomers; count them."""
+    here = Counter(places[unit.name] for unit in stratum if unit.name in places)
+    given: Counter[str] = Counter()
+    for unit in stratum:
+        lacks = {split: floor(len(stratum) * share) - here[split] - given[split] for split, share in exact.items()}
+        split = max(lacks, key=lambda name: (lacks[name], -_RANK[name]))
+        if unit.name not in places and lacks[split] > 0:
+            places[unit.name] = split
+            given[split] += 1
+    return given
+
+
 def strata(units: Iterable[Unit]) -> list[list[Unit]]:
-    """Units by gender and age band, in hash order; fewer than 3 join the next band, the last ones the one
-    before."""
-    cells: dict[tuple[str, int], list[Unit]] = defaultdict(list)
+    """Units by gender and age band, in hash order.
+
+    Fewer than 3 join the next band of their gender, the last ones the band before; a gender of fewer than 3
+    in all joins another.
+    """
     bands = [name for _, name in _BANDS] + ["adult", "unknown"]
+    cells: dict[str, dict[int, list[Unit]]] = defaultdict(lambda: defaultdict(list))
     for unit in units:
-        cells[unit.gender or "unknown", bands.index(age_band(unit.age_years))].append(unit)
+        cells[unit.gender or "unknown"][bands.index(age_band(unit.age_years))].append(unit)
+    of_genders = [_merged([by_band[band] for band in sorted(by_band)]) for _, by_band in sorted(cells.items())]
+    whole = [stratum for merged in of_genders for stratum in merged]
+    return [sorted(stratum, key=lambda unit: unit.order) for stratum in _merged(whole)]
+
+
+def _merged(cells: list[list[Unit]]) -> list[list[Unit]]:
+    """Cells of fewer than 3 join the next one, the last one the one before."""
     merged: list[list[Unit]] = []
     carried: list[Unit] = []
-    for key in sorted(cells):
-        carried = carried + cells[key]
+    for cell in cells:
+        carried = carried + cell
         if len(carried) >= MIN_STRATUM:
             merged.append(carried)
             carried = []
-    if carried:
-        merged = [*merged[:-1], merged[-1] + carried] if merged else [carried]
-    return [sorted(stratum, key=lambda unit: unit.order) for stratum in merged]
+    if carried and merged:
+        merged[-1] = merged[-1] + carried
+    return merged or ([carried] if carried else [])
 
 
-def _fill_empty(
-    places: dict[str, str], fresh: list[str], exact: Mapping[str, Fraction], counts: Counter[str]
-) -> None:
-    """Give a split that rounding left empty the last newcomer of the largest one."""
-    for empty in sorted((split for split in exact if not counts[split]), key=_RANK.__getitem__):
-        donors = [name for name in fresh if counts[places[name]] > 1]
-        if donors:
-            largest = max(counts[places[name]] for name in donors)
-            moved = [name for name in donors if counts[places[name]] == largest][-1]
-            counts[places[moved]] -= 1
-            counts[empty] += 1
-            places[moved] = empty
+def _fill_empty(newcomers: list[str], places: dict[str, str], exact: Mapping[str, Fraction]) -> None:
+    """Give a split that rounding left empty a newcomer of the largest one."""
+    for empty in sorted(exact, key=_RANK.__getitem__):
+        counts = Counter(places.values())
+        donors = [name for name in newcomers if counts[places[name]] > 1]
+        if not counts[empty] and donors:
+            places[max(donors, key=lambda name: (counts[places[name]], name))] = empty
 
 
 def _rounded(number: int, exact: Mapping[str, Fraction]) -> dict[str, int]:
-    """`number` divided by shares that add up to 1, by largest remainders: every part within 1 of its
-    share."""
+    """`number` divided by shares, by largest remainders: every part is within 1 of its share."""
     parts = {split: floor(number * share) for split, share in exact.items()}
     by_remainder = sorted(exact, key=lambda split: (parts[split] - number * exact[split], _RANK[split]))
     for split in by_remainder[: number - sum(parts.values())]:

@@ -71,8 +71,7 @@ def without_punctuation(text: str) -> str:
     """Punctuation and symbols become spaces, except apostrophes and hyphens inside a word."""
     inside = re.sub(r"(?<=\w)[’'](?=\w)", "'", text)
     kept = [
-        character if not _is_mark(character) or _joins(inside, index) else " "
-        for index, character in enumerate(inside)
+        character if not _is_mark(character) or _joins(inside, index) else " " for index, character in enumerate(inside)
     ]
     return " ".join("".join(kept).split())
 
@@ -98,7 +97,7 @@ def _words(number: str, language: str, kind: str) -> str:
     from num2words import num2words
 
     try:
-        if len(number) > 1 and number.startswith("0") and "." not in number or len(number) > 12:
+        if (len(number) > 1 and number.startswith("0") and "." not in number) or len(number) > 12:
             return " ".join(_words(digit, language, kind) for digit in number)
         value = float(number) if "." in number else int(number)
         words = str(num2words(value, lang=language, to=kind))

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from smallvoice.corpus.audio import SAMPLING_RATE
 from smallvoice.corpus.select import parse
 from smallvoice.errors import InputError
-from smallvoice.storage import SCHEMA_VERSION, read_json
+from smallvoice.storage import SCHEMA_VERSION, read_json, read_jsonl
 
 Role = Literal["child", "adult", "unknown"]
 
@@ -58,8 +58,7 @@ class Utterance:
     split: str
     source: str
     extra: dict[str, Any] = field(default_factory=dict)
-    """`flags`: what a filter would object to; `segment_start_s`, `segment_end_s`: the times without
-    margin."""
+    """`flags`: what is odd about it; `segment_start_s`, `segment_end_s`: the times without margin."""
 
     @property
     def unit(self) -> str:
@@ -92,17 +91,13 @@ def _huggingface_metadata() -> str:
     """What `datasets` reads to know that `audio` is sound: its own names for the types of the columns."""
     names = {pa.string(): "string", pa.float64(): "float64", pa.int32(): "int32"}
     features: dict[str, Any] = {
-        column.name: {"dtype": names[column.type], "_type": "Value"}
-        for column in _FIELDS
-        if column.name != "audio"
+        column.name: {"dtype": names[column.type], "_type": "Value"} for column in _FIELDS if column.name != "audio"
     }
     features["audio"] = {"sampling_rate": SAMPLING_RATE, "_type": "Audio"}
     return json.dumps({"info": {"features": {column.name: features[column.name] for column in _FIELDS}}})
 
 
-SCHEMA = pa.schema(
-    _FIELDS, metadata={"huggingface": _huggingface_metadata(), "schema_version": str(SCHEMA_VERSION)}
-)
+SCHEMA = pa.schema(_FIELDS, metadata={"huggingface": _huggingface_metadata(), "schema_version": str(SCHEMA_VERSION)})
 
 INDEX_SCHEMA = pa.schema(
     [
@@ -139,8 +134,7 @@ class Corpus:
     def __init__(self, path: Path, facts: dict[str, Any]) -> None:
         self.path = path
         self.facts = facts
-        """corpus.json: `sources`, `language`, `synthetic`, `text`, `splits`, `ledger`, `select`, `notes`,
-        ..."""
+        """corpus.json: `sources`, `language`, `synthetic`, `text`, `splits`, `ledger`, `key`, ..."""
 
     def splits(self) -> dict[str, int]:
         """The number of utterances of each split."""
@@ -191,8 +185,7 @@ class Corpus:
             row
             for group in row_groups
             for row in self.read_row_group(group)
-            if selection is None
-            or selection.accepts({name: getattr(row, name) for name in selection.columns})
+            if selection is None or selection.accepts({name: getattr(row, name) for name in selection.columns})
         )
 
     def columns(self, split: str, names: list[str]) -> pa.Table:
@@ -203,6 +196,10 @@ class Corpus:
         """
         shards = dict.fromkeys(batch["shard"][0].as_py() for batch in self._of_split(split))
         return pa.concat_tables([pq.read_table(self.path / shard, columns=names) for shard in shards])
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """What became of every segment of every source: rows of `ledger.jsonl`."""
+        return read_jsonl(self.path / "ledger.jsonl")
 
     def _of_split(self, split: str) -> list[pa.RecordBatch]:
         found = [batch for batch in self._batches if batch["split"][0].as_py() == split]
@@ -232,9 +229,7 @@ def open_corpus(path: Path) -> Corpus:
         InputError: missing, not a prepared corpus, or of an unknown schema version.
     """
     if not path.is_dir():
-        raise InputError(
-            f"{path}: no such folder. Make a corpus with: smallvoice prepare SOURCE --out {path}"
-        )
+        raise InputError(f"{path}: no such folder. Make a corpus with: smallvoice prepare SOURCE --out {path}")
     if not (path / "corpus.json").is_file() or not (path / "index.arrow").is_file():
         raise InputError(
             f"{path}: not a prepared corpus (no corpus.json and index.arrow). Make one from recordings and "

@@ -17,7 +17,16 @@ from smallvoice.model import device
 from smallvoice.recipe import DecodeRecipe
 from smallvoice.run_folder import RunFolder
 from smallvoice.scoring.compare import score
-from smallvoice.storage import digest, json_line, no_space_as_error, read_json, read_jsonl, write_json, write_jsonl, write_text
+from smallvoice.storage import (
+    digest,
+    json_line,
+    no_space_as_error,
+    read_json,
+    read_jsonl,
+    write_json,
+    write_jsonl,
+    write_text,
+)
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +81,7 @@ def evaluate(
         partial.add([_row(model, utterance, decoded, decode, language) for utterance, decoded in batch])
         report(len(partial.rows), total)
     seconds = time.monotonic() - started
-    rows = sorted([*partial.rows.values(), *_undecodable(corpus, split, model)], key=lambda row: row["id"])
+    rows = sorted([*partial.rows.values(), *_undecodable(corpus, split, model, select)], key=lambda row: row["id"])
     write_jsonl(path, rows)
     partial.remove()
     block = _block(model, corpus, rows, split, select, decode, seconds)
@@ -104,6 +113,41 @@ def _row(
         "flags": utterance.extra.get("flags", []),
         "error": None,
     }
+
+
+def _undecodable(corpus: Corpus, split: str, model: Model, select: str | None) -> list[dict[str, Any]]:
+    """Utterances of the split whose audio could not be read: their words count as deleted, for every model."""
+    if select:
+        return []  # whether they would be selected cannot be known
+    lost = [row for row in corpus.ledger() if row["fate"] == "dropped" and row["split"] == split and row.get("text")]
+    return [
+        {
+            "id": digest(row["source"], row["where"])[:16],
+            "system": model.system,
+            "split": split,
+            "reference": row["text"],
+            "hypothesis": "",
+            "decoded": "",
+            "language": corpus.facts["language"],
+            "speaker": row.get("speaker"),
+            "recording": None,
+            "age_years": row.get("age_years"),
+            "gender": row.get("gender"),
+            "role": "unknown",
+            "duration_s": None,
+            "num_tokens": 0,
+            "avg_logprob": None,
+            "capped": False,
+            "flags": [],
+            "error": row["reason"],
+        }
+        for row in lost
+        if row["reason"] not in NOT_LOST
+    ]
+
+
+NOT_LOST = ("not selected", "given twice")
+"""Reasons for which `prepare` drops what a test does not miss."""
 
 
 def _block(

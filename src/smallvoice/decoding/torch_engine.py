@@ -62,9 +62,7 @@ class TorchEngine:
         network = self.whisper.network
         prefix = prefix_ids(self.whisper.generation, language)
         positions = network.config.max_target_positions
-        caps = [
-            token_cap(len(waveform) / 16_000, self.recipe, positions, len(prefix)) for waveform in waveforms
-        ]
+        caps = [token_cap(len(waveform) / 16_000, self.recipe, positions, len(prefix)) for waveform in waveforms]
         mel = windows.features(waveforms, frames, network)
         tokens, logprobs = greedy(
             network, windows.encode(network, mel), prefix, caps, self._suppressed, self._suppressed_first
@@ -123,9 +121,9 @@ def greedy(
         for index, token in enumerate(chosen):
             if active[index]:
                 rows[index].append(token)
-        active &= torch.tensor(
-            [c != end and len(r) < cap for c, r, cap in zip(chosen, rows, caps, strict=True)]
-        ).to(device)
+        active &= torch.tensor([c != end and len(r) < cap for c, r, cap in zip(chosen, rows, caps, strict=True)]).to(
+            device
+        )
         if not active.any():
             break
         inputs = best.indices.unsqueeze(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +56,9 @@ def adapt(whisper: Whisper, recipe: ModelRecipe, seed: int) -> PeftModel:
         base_model_name_or_path=whisper.name,
     )
     whisper.network.name_or_path = whisper.name  # what PEFT writes into adapter_config.json: never a path
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        # PEFT 0.21 asks transformers 5.23 for a property under its old name.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
         torch.manual_seed(seed)
         return get_peft_model(whisper.network, config)
 
@@ -67,13 +70,13 @@ def load_adapter(whisper: Whisper, folder: Path) -> ParameterCount:
         InputError: the folder's adapter does not fit the base.
     """
     try:
-        adapted = PeftModel.from_pretrained(whisper.network, str(folder), is_trainable=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+            adapted = PeftModel.from_pretrained(whisper.network, str(folder), is_trainable=True)
         count = count_parameters(adapted)
         whisper.network = adapted.merge_and_unload().eval()
     except (RuntimeError, ValueError, OSError, SafetensorError) as error:
-        raise InputError(
-            f"{folder}: this adapter does not fit {whisper.name}: {str(error).splitlines()[0]}"
-        ) from None
+        raise InputError(f"{folder}: this adapter does not fit {whisper.name}: {str(error).splitlines()[0]}") from None
     return count
 
 

@@ -65,9 +65,7 @@ def tokenizer(files: Mapping[str, Path]) -> WhisperTokenizer:
     end = "<|endoftext|>"
     tokens = _special_tokens(path)
     # Not the timestamps: transformers takes them for what follows the last special token.
-    special = [
-        token for token, number in tokens.items() if number <= tokens["<|notimestamps|>"] and token != end
-    ]
+    special = [token for token, number in tokens.items() if number <= tokens["<|notimestamps|>"] and token != end]
     loaded = WhisperTokenizer.from_pretrained(
         path.parent,
         tokenizer_file=str(path),
@@ -172,18 +170,14 @@ class _Source:
             if name != "k":
                 state[f"{new}.{name}_proj.bias"] = bias_piece.clone() if len(names) > 1 else bias_piece
             elif bias_piece.any():
-                raise WeightsError(
-                    f"{self._where}: {old} has a bias of the keys, which Whisper does not have."
-                )
+                raise WeightsError(f"{self._where}: {old} has a bias of the keys, which Whisper does not have.")
 
     def finish(self) -> None:
         """Refuse a model that holds more than was taken. What has no dimension is a setting, no weight."""
         left = sorted(n for n, value in self._variables.items() if value.ndim and n not in self._taken)
         left = [name for name in left if name != "decoder/alignment_heads"]
         if left:
-            raise WeightsError(
-                f"{self._where}: holds {len(left)} weights that Whisper does not have: {left[:3]}."
-            )
+            raise WeightsError(f"{self._where}: holds {len(left)} weights that Whisper does not have: {left[:3]}.")
         if self._variables.get("decoder/activation", np.int8(_GELU)) != _GELU:
             raise WeightsError(f"{self._where}: decoder/activation is not GELU: not a Whisper model.")
 
@@ -206,9 +200,7 @@ def _model_config(variables: Variables, state: Mapping[str, torch.Tensor], where
         int(variables.get(f"{stack}/num_heads", np.int16(d_model // 64))) for stack in ("encoder", "decoder")
     )
     if min(encoder_heads, decoder_heads) < 1 or d_model % encoder_heads or d_model % decoder_heads:
-        raise WeightsError(
-            f"{where}: {encoder_heads}, {decoder_heads} attention heads do not divide {d_model}."
-        )
+        raise WeightsError(f"{where}: {encoder_heads}, {decoder_heads} attention heads do not divide {d_model}.")
     return WhisperConfig(
         vocab_size=vocab_size,
         d_model=d_model,
@@ -236,8 +228,7 @@ def _generation_config(files: Mapping[str, Path], config: WhisperConfig) -> Gene
     expected = tokens["<|notimestamps|>"] + 1 + _NUM_TIMESTAMPS
     if expected != config.vocab_size:
         raise WeightsError(
-            f"{path}: belongs to a vocabulary of {expected:,} tokens, "
-            f"but the weights have {config.vocab_size:,}."
+            f"{path}: belongs to a vocabulary of {expected:,} tokens, but the weights have {config.vocab_size:,}."
         )
     ct2 = _json_object(_file(files, "config.json"))
     end = tokens["<|endoftext|>"]
@@ -268,13 +259,9 @@ def _special_tokens(path: Path) -> dict[str, int]:
     """The added tokens of a `tokenizer.json` by content, in the order of their ids."""
     added = _json_object(path).get("added_tokens", [])
     try:
-        tokens = {
-            str(token["content"]): int(token["id"]) for token in sorted(added, key=lambda token: token["id"])
-        }
+        tokens = {str(token["content"]): int(token["id"]) for token in sorted(added, key=lambda token: token["id"])}
     except (KeyError, TypeError, ValueError):
-        raise WeightsError(
-            f"{path}: its added_tokens are not a list of tokens with id and content."
-        ) from None
+        raise WeightsError(f"{path}: its added_tokens are not a list of tokens with id and content.") from None
     needed = ("endoftext", "startoftranscript", "translate", "transcribe", "startofprev", "notimestamps")
     missing = [f"<|{name}|>" for name in needed if f"<|{name}|>" not in tokens]
     if missing:

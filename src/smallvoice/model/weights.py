@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import GenerationConfig, WhisperForConditionalGeneration, WhisperTokenizer
+from transformers.utils.logging import disable_progress_bar
 
 from smallvoice.errors import InputError, WeightsError
 from smallvoice.model import ctranslate2_weights
 from smallvoice.storage import file_digest, read_text
 
 log = logging.getLogger(__name__)
+disable_progress_bar()  # of transformers, for each file that it reads
 
 SIZES = ("tiny", "tiny.en", "base", "base.en", "small", "small.en", "medium", "medium.en")
 SIZES += ("large", "large-v2", "large-v3", "large-v3-turbo")
@@ -143,14 +146,10 @@ def _name_within(folder: Path) -> str:
 
 def _from_transformers(folder: Path, name: str, origin: str) -> Whisper:
     try:
-        network = WhisperForConditionalGeneration.from_pretrained(
-            folder, dtype=torch.float32, local_files_only=True
-        )
+        network = WhisperForConditionalGeneration.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
         tokenizer = WhisperTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise WeightsError(
-            f"{folder}: cannot be loaded as a Whisper model: {str(error).splitlines()[0]}"
-        ) from None
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise WeightsError(f"{folder}: cannot be loaded as a Whisper model: {str(error).splitlines()[0]}") from None
     return Whisper(network.eval(), tokenizer, name, origin)
 
 
@@ -179,18 +178,12 @@ def _snapshot(identifier: str, *, local: bool) -> Path:
         )
     except (OSError, ValueError) as error:  # what the hub's errors derive from
         log.debug("hub: %s", error)
-        raise _NotThere(
-            "not in the hub's cache" if local else "the hub cannot be reached or lacks it"
-        ) from None
-    except (
-        Exception
-    ) as error:  # the hub's HTTP client has errors of its own, which differ between its versions
+        raise _NotThere("not in the hub's cache" if local else "the hub cannot be reached or lacks it") from None
+    except Exception as error:  # the hub's HTTP client has errors of its own, which differ between its versions
         log.debug("hub: %s", error)
         raise _NotThere(f"the hub answered {type(error).__name__}") from None
     if not any(Path(folder).glob("model*.safetensors")):
-        raise _NotThere(
-            "only part of it is in the hub's cache" if local else "the hub has no safetensors of it"
-        )
+        raise _NotThere("only part of it is in the hub's cache" if local else "the hub has no safetensors of it")
     return Path(folder)
 
 
@@ -244,9 +237,7 @@ def build_network(config: Any, state: dict[str, torch.Tensor]) -> WhisperForCond
     try:
         missing, unexpected = network.load_state_dict(state, strict=False, assign=True)
     except RuntimeError as error:
-        raise WeightsError(
-            f"The weights do not fit the model: {str(error).splitlines()[-1].strip()}"
-        ) from None
+        raise WeightsError(f"The weights do not fit the model: {str(error).splitlines()[-1].strip()}") from None
     if set(missing) - {"proj_out.weight"} or unexpected:
         raise WeightsError(f"The weights do not fit the model: missing {missing}, left over {unexpected}.")
     network.tie_weights()

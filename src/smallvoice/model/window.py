@@ -38,9 +38,7 @@ def max_frames(network: WhisperForConditionalGeneration) -> int:
     return 2 * int(network.config.max_source_positions)
 
 
-def features(
-    waveforms: list[np.ndarray], frames: int, network: WhisperForConditionalGeneration
-) -> torch.Tensor:
+def features(waveforms: list[np.ndarray], frames: int, network: WhisperForConditionalGeneration) -> torch.Tensor:
     """Log-mel features of utterances of one window.
 
     Args:

@@ -41,9 +41,7 @@ def training(metrics: Metrics) -> Training | None:
         dev=plots.dev_error(dev, sentence) if dev else None,
         evaluations=[
             (
-                f"{row['step']:,}"
-                if row.get("member") is None
-                else f"{row['step']:,} (member {row['member'] + 1})",
+                f"{row['step']:,}" if row.get("member") is None else f"{row['step']:,} (member {row['member'] + 1})",
                 wording.percent(row["wer"]),
                 f"{_errors(row):,} of {row['words']:,}",
                 bool(row.get("best")),
@@ -88,9 +86,7 @@ def _sentence(steps: Metrics, devs: Metrics) -> str:
         first, last = steps[0]["loss"], steps[-1]["loss"]
         members = len(by_member(steps))
         of = f" by each of {members} members" if members > 1 else ""
-        parts.append(
-            f"{wording.count(len(steps) // members, 'step')}{of}; loss {first:.2f} → {last:.2f} per token."
-        )
+        parts.append(f"{wording.count(len(steps) // members, 'step')}{of}; loss {first:.2f} → {last:.2f} per token.")
     if devs:
         best = min(devs, key=lambda row: row["wer"])
         parts.append(

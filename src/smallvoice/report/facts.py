@@ -98,7 +98,7 @@ def stages(provenance: Json) -> list[tuple[str, str]]:
         return []
     return [
         *((name, duration(seconds)) for name, seconds in times.items()),
-        ("all", duration(sum(times.values()))),
+        ("in all", duration(sum(times.values()))),
     ]
 
 
@@ -113,13 +113,20 @@ def pairs(content: Json, prefix: str = "") -> Pairs:
     for key, value in content.items():
         label = f"{prefix}{key}"
         if isinstance(value, dict):
-            found += pairs(value, f"{label}: " if prefix == "" and key not in _TRANSPARENT else prefix)
+            inner = f"{label} " if prefix else f"{label}: "
+            found += pairs(value, "" if key in _TRANSPARENT else inner)
         elif value is not None:
-            found.append((label.replace("_bytes", "").replace("_", " "), _shown(str(key), value)))
+            found.append((_label(label), _shown(str(key), value)))
     return found
 
 
-_TRANSPARENT = frozenset({"versions", "packages", "machine"})
+_TRANSPARENT = frozenset({"versions", "machine"})
+"""Their names say nothing that the lines in them do not."""
+
+
+def _label(key: str) -> str:
+    key = key.replace("matmul_gflops", "matrix products, GFLOP/s")
+    return re.sub(r"_bytes$|(?<!_per)_s$", "", key).replace("_", " ")
 
 
 def duration(seconds: float) -> str:
@@ -139,7 +146,7 @@ def _shown(key: str, value: Any) -> str:
     if isinstance(value, int | float):
         if key.endswith("_bytes"):
             return f"{value / 1e9:.2f} GB"
-        if key.endswith(("seconds", "_s", "duration")):
+        if key.endswith(("seconds", "_s")) and not key.endswith("_per_s"):
             return duration(value)
         return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
     return str(value)
@@ -153,7 +160,7 @@ def _split_table(splits: Json) -> list[list[str]]:
     columns = list(dict.fromkeys(key for facts in rows.values() for key in facts))
     if not columns:
         return []
-    headings = ["", *(re.sub("_s$", "", column).replace("_", " ") for column in columns)]
+    headings = ["", *(_label(column.removesuffix("_years")) for column in columns)]
     return [
         headings,
         *([name, *(_cell(column, facts.get(column)) for column in columns)] for name, facts in rows.items()),
@@ -171,14 +178,13 @@ def _cell(column: str, value: Any) -> str:
 
 
 def _fates(ledger: list[Json]) -> list[tuple[str, int]]:
-    """Fate and reason → how many, the most frequent first; numbers in a reason are not told apart."""
+    """Fate and reason → how many, the most frequent first."""
     counts: Counter[str] = Counter()
     for row in ledger:
         fate, reason = str(row.get("fate")), row.get("reason")
         # "joined into X" names an utterance; the kind of fate is what is counted.
         fate = "joined" if fate.startswith("joined") else fate
-        reason = re.sub(r"\d+([.,]\d+)*", "…", shareable(str(reason))) if reason else ""
-        counts[f"{fate}: {reason}" if reason else fate] += 1
+        counts[f"{fate}: {shareable(str(reason))}" if reason else fate] += 1
     common = counts.most_common()
     rest = sum(count for _, count in common[_MAX_REASONS:])
     return [*common[:_MAX_REASONS], *([("other", rest)] if rest else [])]

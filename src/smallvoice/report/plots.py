@@ -24,7 +24,7 @@ _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "smallvoice",
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9,
+    "font.size": 10,
     "text.parse_math": False,
     "axes.edgecolor": _GRID,
     "axes.labelcolor": _MUTED,
@@ -41,7 +41,7 @@ _STYLE: dict[Any, Any] = {
     "legend.frameon": False,
 }
 
-_WIDTH_IN = 5.4
+_WIDTH_IN = 5.0
 """At 72 points an inch; a phone shows it nearly at this size, so its text stays readable."""
 
 
@@ -81,9 +81,7 @@ def age_levels(levels: Sequence[Level], alternative: str) -> str:
                     axes.plot([value], [position + offset], "|", color=colour, markersize=6, zorder=2)
         at = range(len(levels))
         hollow: dict[str, Any] = {"markerfacecolor": "none", "markeredgewidth": 1.8}
-        axes.plot(
-            [level.before for level in levels], at, "o", color=_BASE, label="base", markersize=7, **hollow
-        )
+        axes.plot([level.before for level in levels], at, "o", color=_BASE, label="base", markersize=7, **hollow)
         axes.plot([level.after for level in levels], at, "s", color=_TUNED, label="tuned", markersize=6)
         axes.set_yticks(list(at), [level.label for level in levels])
         axes.set_ylim(len(levels) - 0.4, -0.6)
@@ -94,7 +92,7 @@ def age_levels(levels: Sequence[Level], alternative: str) -> str:
         axes.spines["left"].set_visible(False)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0, handletextpad=0.3)
 
-    return _svg(draw, 0.9 + 0.52 * len(levels), "ages", "Word error rate by age group", alternative)
+    return _svg(draw, 0.9 + 0.55 * len(levels), "ages", "Word error rate by age group", alternative)
 
 
 def training_loss(curves: Sequence[Curve], alternative: str) -> str:
@@ -105,8 +103,7 @@ def training_loss(curves: Sequence[Curve], alternative: str) -> str:
             axes.plot(curve.steps, curve.values, color=_GRID, linewidth=0.8)
         for curve in curves:
             axes.plot(curve.steps, running_mean(curve.values), color=_TUNED, linewidth=1.8)
-        axes.set_ylim(bottom=0)
-        _label(axes, "loss per token (nats)")
+        _label(axes, "loss per token (nats)", curves)
 
     return _svg(draw, 2.7, "loss", "Training loss", alternative)
 
@@ -119,15 +116,10 @@ def dev_error(curves: Sequence[Curve], alternative: str) -> str:
             axes.plot(curve.steps, curve.values, "s-", color=_TUNED, linewidth=1.6, markersize=5)
             if curve.best is not None:
                 x, y = curve.steps[curve.best], curve.values[curve.best]
-                axes.plot(
-                    [x], [y], "o", markersize=13, markerfacecolor="none", color=_BASE, markeredgewidth=1.6
-                )
-                axes.annotate(
-                    "best", (x, y), (0, 11), textcoords="offset points", ha="center", color=_INK, fontsize=9
-                )
-        axes.set_ylim(bottom=0)
+                axes.plot([x], [y], "o", markersize=13, markerfacecolor="none", color=_BASE, markeredgewidth=1.6)
+                axes.annotate("best", (x, y), (0, 11), textcoords="offset points", ha="center", color=_INK)
         axes.margins(x=0.08)
-        _label(axes, "word error rate on dev, %")
+        _label(axes, "word error rate on dev, %", curves)
 
     return _svg(draw, 2.7, "dev", "Word error rate on dev", alternative)
 
@@ -142,7 +134,9 @@ def running_mean(values: Sequence[float]) -> list[float]:
     return means
 
 
-def _label(axes: Axes, vertical: str) -> None:
+def _label(axes: Axes, vertical: str, curves: Sequence[Curve]) -> None:
+    highest = max(value for curve in curves for value in curve.values)
+    axes.set_ylim(0, 1.1 * highest or 1)
     axes.set_xlabel("optimiser step")
     axes.set_ylabel(vertical)
     axes.grid(axis="y")

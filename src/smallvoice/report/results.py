@@ -71,9 +71,7 @@ def tiles(comparison: Block) -> list[tuple[str, str, str]]:
     if relative["interval"] is not None:
         behind = f"{confidence} interval {wording.interval(relative['interval'])} %"
     found.append(("Relative change", wording.signed_percent(relative["change"]), behind))
-    scored = (
-        f"{wording.count(comparison['speakers'], 'speaker')}, {wording.count(block['a']['words'], 'word')}"
-    )
+    scored = f"{wording.count(comparison['speakers'], 'speaker')}, {wording.count(block['a']['words'], 'word')}"
     return [*found, ("Scored on", wording.count(comparison["utterances"], "utterance"), scored)]
 
 
@@ -138,14 +136,11 @@ def notes(comparison: Block) -> list[str]:
         found.append(comparison["verdict"]["caution"])
     small = [group["group"] for group in comparison["by_age"] if group["units"] < 5]
     if small and len(comparison["by_age"]) > 1:
-        found.append(
-            f"Fewer than 5 speakers in these age groups, so little can be said of them: {', '.join(small)}."
-        )
+        found.append(f"Fewer than 5 speakers in these age groups, so little can be said of them: {', '.join(small)}.")
     for side, name in (("a", "base"), ("b", "tuned")):
         if lost := len(comparison["not_decoded"][side]):
             found.append(
-                f"{wording.count(lost, 'utterance')} could not be decoded by {name}; "
-                "its words count as deletions."
+                f"{wording.count(lost, 'utterance')} could not be decoded by {name}; its words count as deletions."
             )
         if capped := comparison["capped"][side]:
             found.append(
@@ -160,9 +155,7 @@ def notes(comparison: Block) -> list[str]:
             f"{wording.count(comparison['flagged'], 'utterance')}. Without them, normalised WER {change}."
         )
     if comparison["speakers"] == 0:
-        found.append(
-            f"No speaker is known; the interval is over each {comparison['bootstrap']['unit']} instead."
-        )
+        found.append(f"No speaker is known; the interval is over each {comparison['bootstrap']['unit']} instead.")
     return found
 
 
@@ -171,9 +164,7 @@ def _in_a_hundred(block: Block) -> list[str]:
     if a is None or b is None:
         return ["There is no reference word to score."]
     before, after = wording.number(100 * a, 0), wording.number(100 * b, 0)
-    return [
-        f"For every 100 words that were said, the base model makes {before} errors and the tuned one {after}."
-    ]
+    return [f"For every 100 words that were said, the base model makes {before} errors and the tuned one {after}."]
 
 
 def _how_sure(comparison: Block) -> list[str]:

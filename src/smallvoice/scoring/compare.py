@@ -171,16 +171,13 @@ def _block(a: ErrorCounts, b: ErrorCounts, change: significance.Change) -> dict[
 
 
 def _blocks(counts: Counts, positions: list[int]) -> dict[str, Any]:
-    return {
-        form: total([counts[form][position] for position in positions]).as_dict() for form in normalize.FORMS
-    }
+    return {form: total([counts[form][position] for position in positions]).as_dict() for form in normalize.FORMS}
 
 
 def _about(rows: list[Row]) -> dict[str, Any]:
     """What was scored, and how the words were made."""
     return {
-        "split": ", ".join(sorted({str(row["split"]) for row in rows if row.get("split") is not None}))
-        or None,
+        "split": ", ".join(sorted({str(row["split"]) for row in rows if row.get("split") is not None})) or None,
         **_size(rows, list(range(len(rows)))),
         "duration_s": sum(row.get("duration_s") or 0.0 for row in rows),
         "flagged": len(rows) - len(_unflagged(rows)),

@@ -48,9 +48,7 @@ def check(rows: list[Row], where: str) -> None:
         problems.append(f"{where}: {len(twice)} ids are given more than once: {_listed(twice)}.")
     systems = sorted({str(row.get("system")) for row in rows})
     if len(systems) > 1:
-        problems.append(
-            f"{where}: hypotheses of {len(systems)} systems ({_listed(systems)}); one file holds one."
-        )
+        problems.append(f"{where}: hypotheses of {len(systems)} systems ({_listed(systems)}); one file holds one.")
     if problems:
         raise InputError(*problems)
 
@@ -74,9 +72,7 @@ def pair(rows_a: list[Row], rows_b: list[Row], names: tuple[str, str]) -> list[R
                 "Both models must be evaluated on the same split of the same corpus."
             )
     differing = [
-        row["id"]
-        for row in rows_a
-        if row["id"] in by_id and row["reference"] != by_id[row["id"]]["reference"]
+        row["id"] for row in rows_a if row["id"] in by_id and row["reference"] != by_id[row["id"]]["reference"]
     ]
     if differing:
         problems.append(

@@ -57,9 +57,7 @@ def _caseless(text: str) -> str:
     kept = []
     for position, character in enumerate(folded):
         if character in _APOSTROPHES:
-            inside = (
-                folded[position - 1 : position].isalnum() and folded[position + 1 : position + 2].isalnum()
-            )
+            inside = folded[position - 1 : position].isalnum() and folded[position + 1 : position + 2].isalnum()
             kept.append("'" if inside else " ")
         elif unicodedata.category(character).startswith("P") and character not in _SPOKEN_SIGNS:
             kept.append(" ")

@@ -80,9 +80,7 @@ def count_all(references: Sequence[list[str]], hypotheses: Sequence[list[str]]) 
         sizes = {"substitute": 0, "delete": 0, "insert": 0, "equal": 0}
         for chunk in chunks:
             # A chunk covers no reference words if it is an insertion, no hypothesis words if a deletion.
-            sizes[chunk.type] += max(
-                chunk.ref_end_idx - chunk.ref_start_idx, chunk.hyp_end_idx - chunk.hyp_start_idx
-            )
+            sizes[chunk.type] += max(chunk.ref_end_idx - chunk.ref_start_idx, chunk.hyp_end_idx - chunk.hyp_start_idx)
         counts.append(ErrorCounts(len(reference), sizes["insert"], sizes["delete"], sizes["substitute"]))
     return counts
 
@@ -98,9 +96,7 @@ def align(reference: str, hypothesis: str) -> list[AlignedWord]:
         size = max(len(left), len(right))
         left += [None] * (size - len(left))
         right += [None] * (size - len(right))
-        aligned += [
-            AlignedWord(kinds.get(chunk.type, "equal"), *pair) for pair in zip(left, right, strict=True)
-        ]
+        aligned += [AlignedWord(kinds.get(chunk.type, "equal"), *pair) for pair in zip(left, right, strict=True)]
     return aligned
 
 

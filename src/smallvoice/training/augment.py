@@ -30,9 +30,7 @@ def change_speed(waveform: np.ndarray, factor: float) -> np.ndarray:
     return soxr.resample(waveform, SAMPLE_RATE * factor, SAMPLE_RATE).astype(np.float32)
 
 
-def mask_features(
-    mel: torch.Tensor, num_audio_frames: int, recipe: AugmentRecipe, rng: np.random.Generator
-) -> None:
+def mask_features(mel: torch.Tensor, num_audio_frames: int, recipe: AugmentRecipe, rng: np.random.Generator) -> None:
     """SpecAugment in place (Park et al., 2019), without time warping.
 
     Args:

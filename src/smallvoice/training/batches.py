@@ -44,9 +44,7 @@ Step = list[Batch]
 class Planner:
     """Plans epochs from the index of a split."""
 
-    def __init__(
-        self, corpus: Corpus, split: str, recipe: Recipe, max_frames: int, left_out: set[str]
-    ) -> None:
+    def __init__(self, corpus: Corpus, split: str, recipe: Recipe, max_frames: int, left_out: set[str]) -> None:
         self.groups = corpus.row_groups(split)
         self.recipe = recipe
         self.max_frames = max_frames

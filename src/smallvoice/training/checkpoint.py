@@ -36,9 +36,7 @@ class Progress:
     """Training time so far, over all continuations."""
 
 
-def save(
-    folder: Path, network: torch.nn.Module, optimizer: torch.optim.Optimizer, progress: Progress
-) -> None:
+def save(folder: Path, network: torch.nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
     """Write a checkpoint beside the old one, then swap them.
 
     Raises:
@@ -64,9 +62,7 @@ def replace_folder(fresh: Path, folder: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def restore(
-    folder: Path, network: torch.nn.Module, optimizer: torch.optim.Optimizer, key: str
-) -> Progress | None:
+def restore(folder: Path, network: torch.nn.Module, optimizer: torch.optim.Optimizer, key: str) -> Progress | None:
     """Load a checkpoint of this very run into the network and the optimiser; None where there is none.
 
     Raises:
@@ -113,9 +109,7 @@ def trained_tensors(network: torch.nn.Module) -> dict[str, torch.Tensor]:
 def load_trained(network: torch.nn.Module, folder: Path) -> None:
     """Put back what `save_trained` wrote."""
     tensors = load_file(folder / "trained.safetensors")
-    parameters = {
-        name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad
-    }
+    parameters = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
     if parameters.keys() != tensors.keys():
         raise KeyError("it holds other parameters than this recipe trains")
     with torch.no_grad():

@@ -103,9 +103,7 @@ def train_member(member: Member) -> checkpoint.Progress:
     )
     model, optimizer = member.accelerator.prepare(TeacherForcing(member.network), optimizer)
     last = member.folder / "last"
-    progress = checkpoint.restore(last, member.network, optimizer, member.key) or checkpoint.Progress(
-        member.key
-    )
+    progress = checkpoint.restore(last, member.network, optimizer, member.key) or checkpoint.Progress(member.key)
     if progress.finished:
         return progress
     if progress.step:
@@ -114,9 +112,7 @@ def train_member(member: Member) -> checkpoint.Progress:
     metrics = _Metrics(member.folder / "metrics.jsonl", progress.step, member.report)
     plan = [step for epoch in range(recipe.epochs) for step in member.planner.epoch(epoch, member.seed)]
     plan = plan[: recipe.max_steps]
-    evaluations = {
-        round(len(plan) * (number + 1) / recipe.evaluations) for number in range(recipe.evaluations)
-    }
+    evaluations = {round(len(plan) * (number + 1) / recipe.evaluations) for number in range(recipe.evaluations)}
     reader = Reader(member.corpus, member.planner.groups)
     started = time.monotonic() - progress.seconds
 
@@ -131,9 +127,7 @@ def train_member(member: Member) -> checkpoint.Progress:
                 group["lr"] = rate
             row = _take_step(member, model, optimizer, reader, plan[number], number)
             progress.step = number + 1
-            metrics.add(
-                {"kind": "step", "step": progress.step, "of": len(plan), "learning_rate": rate, **row}
-            )
+            metrics.add({"kind": "step", "step": progress.step, "of": len(plan), "learning_rate": rate, **row})
             if progress.step in evaluations:
                 _evaluate(member, progress, metrics)
             if progress.step % recipe.checkpoint_every == 0 and progress.step < len(plan):

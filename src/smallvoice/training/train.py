@@ -54,9 +54,7 @@ class TrainResult:
     left_out: list[dict[str, Any]]
 
 
-def train(
-    recipe: Recipe, corpus_folder: Path, run_folder: Path, report: Report = lambda row: None
-) -> TrainResult:
+def train(recipe: Recipe, corpus_folder: Path, run_folder: Path, report: Report = lambda row: None) -> TrainResult:
     """Fine-tune the recipe's base model on `train`, choosing by free decoding of `dev`; `test` is never read.
 
     Writes `adapter/`, `metrics.jsonl`, `trained_on.jsonl`, `left_out.jsonl` and `checkpoints/` into the run.
@@ -75,9 +73,7 @@ def train(
         mixed_precision=_PRECISION[device.training_precision(recipe.train.precision, device.best_device())]
     )
     whisper.network.to(accelerator.device)
-    members = [
-        _train_member(setup, number, accelerator, run, report) for number in range(recipe.train.members)
-    ]
+    members = [_train_member(setup, number, accelerator, run, report) for number in range(recipe.train.members)]
     _gather_metrics(run, recipe.train.members)
     candidates = {f"member {number + 1}": (member.state, member.dev) for number, member in enumerate(members)}
     if len(members) > 1:
@@ -133,15 +129,11 @@ class _Setup:
     def dev_errors(self) -> ErrorCounts:
         """Word errors of free decoding on dev, normalised, with the network as it is now."""
         engine = TorchEngine(self.whisper, self.recipe.window, self.recipe.decode)
-        decoded = decode_utterances(
-            self.corpus.utterances("dev"), engine, self.language, self.recipe.decode.batch_size
-        )
+        decoded = decode_utterances(self.corpus.utterances("dev"), engine, self.language, self.recipe.decode.batch_size)
         normalise = for_language(self.language)
         pairs = [(utterance.text, hypothesis.text) for batch in decoded for utterance, hypothesis in batch]
         return total(
-            count_all(
-                [normalise.words(text) for text, _ in pairs], [normalise.words(text) for _, text in pairs]
-            )
+            count_all([normalise.words(text) for text, _ in pairs], [normalise.words(text) for _, text in pairs])
         )
 
     def trained_on(self) -> Iterator[dict[str, Any]]:
@@ -172,9 +164,7 @@ class _Trained:
     seconds: float
 
 
-def _train_member(
-    setup: _Setup, number: int, accelerator: Accelerator, run: RunFolder, report: Report
-) -> _Trained:
+def _train_member(setup: _Setup, number: int, accelerator: Accelerator, run: RunFolder, report: Report) -> _Trained:
     recipe = setup.recipe
     seed = recipe.train.seed + number
     network = adapt.adapt(setup.whisper, recipe.model, seed)
@@ -216,17 +206,13 @@ def _dev_errors_of(setup: _Setup, state: dict[str, torch.Tensor], ranks: int) ->
 def _with_state(setup: _Setup, state: dict[str, torch.Tensor], ranks: int) -> PeftModel:
     """The base with given LoRA factors, of `ranks` times the recipe's rank."""
     model = setup.recipe.model
-    wide = dataclasses.replace(
-        model, rank=ranks * model.rank, alpha=ranks * model.alpha
-    )  # the same alpha / rank
+    wide = dataclasses.replace(model, rank=ranks * model.rank, alpha=ranks * model.alpha)  # the same alpha / rank
     network = adapt.adapt(setup.whisper, wide, seed=0)
     set_peft_model_state_dict(network, state)
     return network
 
 
-def _write_adapter(
-    run: RunFolder, setup: _Setup, state: dict[str, torch.Tensor], ranks: int
-) -> adapt.ParameterCount:
+def _write_adapter(run: RunFolder, setup: _Setup, state: dict[str, torch.Tensor], ranks: int) -> adapt.ParameterCount:
     network = _with_state(setup, state, ranks)
     count = adapt.count_parameters(network)
     facts = tuned.TunedFacts(
@@ -253,8 +239,6 @@ def _member_folder(run: RunFolder, number: int) -> Path:
 
 def _gather_metrics(run: RunFolder, members: int) -> None:
     rows = (
-        {"member": n, **row}
-        for n in range(members)
-        for row in read_jsonl(_member_folder(run, n) / "metrics.jsonl")
+        {"member": n, **row} for n in range(members) for row in read_jsonl(_member_folder(run, n) / "metrics.jsonl")
     )
     write_jsonl(run.metrics, rows)

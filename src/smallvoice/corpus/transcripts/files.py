@@ -10,8 +10,11 @@ from smallvoice.corpus.transcripts.segment import AUDIO_SUFFIXES
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """Every file at any depth, sorted; hidden ones (`.DS_Store`, `._a.wav`) are not data."""
+    """Every file at any depth, sorted, but hidden ones (`.DS_Store`, `._a.wav`) and prepared corpora."""
     for place, folders, names in os.walk(folder):
+        if "corpus.json" in names and "index.arrow" in names:
+            folders.clear()
+            continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             if not name.startswith("."):

@@ -97,9 +97,7 @@ class _Part:
         for utterance, segment in self._segments(texts, spans):
             span = spans.get(utterance)
             if span is None:
-                self._lose_segment(
-                    segment, "transcript without audio", f"segments has no line for {utterance}"
-                )
+                self._lose_segment(segment, "transcript without audio", f"segments has no line for {utterance}")
             elif span.recording not in audio:
                 self._lose_segment(segment, "transcript without audio", f"wav.scp has no {span.recording}")
             else:
@@ -130,9 +128,7 @@ class _Part:
                 ),
             )
 
-    def _recordings(
-        self, name: str, cell: _Cell, by_channel: dict[int | None, list[Segment]]
-    ) -> Iterator[Recording]:
+    def _recordings(self, name: str, cell: _Cell, by_channel: dict[int | None, list[Segment]]) -> Iterator[Recording]:
         path, own_channel, reason = self._located(cell.value)
         if path is not None:
             self.used.add(path)
@@ -184,10 +180,8 @@ class _Part:
                 self._lose(cell.where, "audio without transcript", f"text has no {utterance}")
             elif span is None:
                 text = texts.pop(utterance)
-                found = (
-                    f"{cell.where}: expected UTTERANCE RECORDING start end, found {utterance} {cell.value}"
-                )
-                self._lose(text.where, "bad line", found, text=text.value)
+                found = f"{cell.where}: expected UTTERANCE RECORDING start end, found {utterance} {cell.value}"
+                self._lose(text.where, "bad line", found, Segment(where=text.where, text=text.value))
             else:
                 spans[utterance] = span
         return spans
@@ -202,7 +196,10 @@ class _Part:
                 continue
             key, value = _two_columns(line)
             if key in table:
-                self._lose(where, "name given twice", f"{key} is also at {table[key].where}", text=value)
+                found = f"{key} is also at {table[key].where}"
+                self._lose(
+                    where, "name given twice", found, Segment(where=where, text=value) if name == "text" else None
+                )
             elif not value and name != "text":
                 self._lose(where, "bad line", f"{key} stands alone")
             else:
@@ -227,14 +224,10 @@ class _Part:
             yield Note(message=f"{place}: not a number of years, so unknown: {', '.join(sorted(bad)[:5])}.")
 
     def _lose_segment(self, segment: Segment, reason: str, detail: str) -> None:
-        self._lose(segment.where, reason, detail, text=segment.text, speaker=segment.speaker)
+        self._lose(segment.where, reason, detail, segment)
 
-    def _lose(
-        self, where: str, reason: str, detail: str, *, text: str | None = None, speaker: str | None = None
-    ) -> None:
-        self.problems.append(
-            Problem(where=where, reason=reason, detail=detail, text=text, speaker=speaker, split=self.split)
-        )
+    def _lose(self, where: str, reason: str, detail: str, segment: Segment | None = None) -> None:
+        self.problems.append(Problem(where=where, reason=reason, detail=detail, segment=segment, split=self.split))
 
 
 def _two_columns(line: str) -> tuple[str, str]:

@@ -39,9 +39,7 @@ def read(folder: Path) -> Iterator[Item]:
             yield Problem(
                 where=relative(extra, folder),
                 reason="audio without transcript",
-                detail=f"{audio[0].name} is taken for {transcript[0].name}"
-                if transcript
-                else "no .txt beside it",
+                detail=f"{audio[0].name} is taken for {transcript[0].name}" if transcript else "no .txt beside it",
                 split=split,
                 session=session,
             )
@@ -96,9 +94,7 @@ def _pairs(top: Path) -> dict[Path, tuple[list[Path], list[Path]]]:
         elif is_audio(path):
             pairs[path.with_suffix("")][1].append(path)
     for _, audio in pairs.values():
-        audio.sort(
-            key=lambda path: (path.suffix.lower() not in _PREFERRED, path.suffix.lower() != ".wav", path.name)
-        )
+        audio.sort(key=lambda path: (path.suffix.lower() not in _PREFERRED, path.suffix.lower() != ".wav", path.name))
     return dict(pairs)
 
 
@@ -114,9 +110,7 @@ def _place(path: Path, top: Path, *, has_splits: bool) -> tuple[str | None, str 
     return split, "/".join(session) or None
 
 
-def _parse(
-    path: Path, source: Path, split: str | None, session: str | None
-) -> tuple[list[Segment], list[Problem]]:
+def _parse(path: Path, source: Path, split: str | None, session: str | None) -> tuple[list[Segment], list[Problem]]:
     segments, problems = [], []
     for line_number, line in read_lines(path):
         where = f"{relative(path, source)}:{line_number}"
@@ -155,7 +149,7 @@ def _without_audio(
             where=segment.where,
             reason="transcript without audio",
             detail=detail,
-            text=segment.text,
+            segment=segment,
             split=split,
             session=session,
         )

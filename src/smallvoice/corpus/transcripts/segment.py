@@ -58,9 +58,8 @@ class Problem:
     reason: str
     """Short, the same for all of its kind, so that it can be counted."""
     detail: str = ""
-    text: str | None = None
-    """The words that are lost with it, where they are known."""
-    speaker: str | None = None
+    segment: Segment | None = None
+    """What is lost with it, where that is known."""
     session: str | None = None
     split: str | None = None
 

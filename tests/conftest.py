@@ -1,0 +1,58 @@
+"""Fixtures that all tests share. This file alone knows where data may lie beside a checkout."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+if SHARED_DATA.is_dir():
+    os.environ.setdefault("SMALLVOICE_DATA", str(SHARED_DATA))
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the hub
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real recordings and transcripts, where there are any."""
+    folder = Path(os.environ.get("SMALLVOICE_DATA", ""))
+    if not (folder / "speechocean762").is_dir():
+        pytest.skip("no real data here: set SMALLVOICE_DATA to a folder with speechocean762")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A random Whisper of each kind as a Hugging Face folder."""
+    from tests import tiny
+
+    folder = tmp_path_factory.mktemp("models")
+    return {kind: tiny.write_model(folder / kind.replace(" ", "-"), kind) for kind in tiny.KINDS}
+
+
+@pytest.fixture(scope="session")
+def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared corpus of eight synthetic speakers."""
+    from smallvoice import verbs
+    from smallvoice.recipe import CorpusRecipe
+    from tests import tiny
+
+    folder = tmp_path_factory.mktemp("corpus")
+    source = tiny.write_kaldi(folder / "source")
+    verbs.prepare([str(source)], folder / "corpus", recipe=CorpusRecipe(language="en"))
+    return folder / "corpus"
+
+
+def needs_weights(name: str) -> pytest.MarkDecorator:
+    """Skip where the package of weights is not installed."""
+    from smallvoice.errors import SmallvoiceError
+    from smallvoice.model import weights
+
+    try:
+        weights.load(name, download=False)
+    except SmallvoiceError as error:
+        return pytest.mark.skip(reason=f"no weights of {name}: {error.problems[0][:80]}")
+    return pytest.mark.filterwarnings("default")

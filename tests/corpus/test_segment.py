@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smallvoice.corpus.audio import SAMPLING_RATE
+from smallvoice.corpus.segment import Cut, Impossible, cut, to_samples
+from smallvoice.corpus.transcripts.segment import Segment
+
+
+def _segment(start_s: float | None, end_s: float | None) -> Segment:
+    return Segment(where="a.txt:1", text="words", start_s=start_s, end_s=end_s)
+
+
+def _cut(
+    *spans: tuple[float | None, float | None], length_s: float = 60, margin_s: float = 0.1, longest: float = 30
+) -> list[Cut | Impossible]:
+    segments = tuple(_segment(*span) for span in spans)
+    return cut(segments, to_samples(length_s), margin_s=margin_s, max_segment_s=longest)
+
+
+def _span_s(found: Cut | Impossible) -> tuple[float, float]:
+    assert isinstance(found, Cut)
+    return found.start / SAMPLING_RATE, found.end / SAMPLING_RATE
+
+
+def _reason(found: Cut | Impossible) -> str:
+    assert isinstance(found, Impossible)
+    return found.reason
+
+
+def test_margins_end_where_a_neighbour_starts() -> None:
+    first, second, third = _cut((1, 2), (2.05, 3), (5, 6))
+    assert _span_s(first) == (0.9, 2.05)
+    assert _span_s(second) == (2.0, 3.1)
+    assert _span_s(third) == (4.9, 6.1)
+
+
+def test_margins_end_where_the_recording_does() -> None:
+    assert _span_s(_cut((0.05, 59.98 - 30), length_s=30)[0]) == (0, 29.98 + 0.02)
+
+
+def test_an_overlapping_neighbour_leaves_no_margin_on_its_side() -> None:
+    first, second = _cut((1, 3), (2, 4))
+    assert _span_s(first) == (0.9, 3)
+    assert _span_s(second) == (3 - 1, 4.1)
+    assert all(isinstance(found, Cut) and found.flags == ("overlaps another segment",) for found in (first, second))
+
+
+def test_a_neighbour_behind_a_long_one_still_counts() -> None:
+    """The nearest start is not of the last segment: 1-9 lies around 2-3."""
+    _, inner = _cut((1, 9), (2, 3))
+    assert _span_s(inner) == (2, 3)
+
+
+def test_touching_segments_do_not_overlap() -> None:
+    assert [found.flags for found in _cut((1, 2), (2, 3)) if isinstance(found, Cut)] == [(), ()]
+
+
+def test_no_times_mean_the_whole_recording() -> None:
+    assert _span_s(_cut((None, None), length_s=7)[0]) == (0, 7)
+
+
+def test_what_cannot_be_cut() -> None:
+    assert _reason(_cut((3, 2))[0]) == "ends before it starts"
+    assert _reason(_cut((2, 2))[0]) == "no audio between start and end"
+    assert _reason(_cut((2, 2.00001))[0]) == "no audio between start and end"
+    assert _reason(_cut((-0.1, 2))[0]) == "starts before the recording"
+    assert _reason(_cut((59, 60.2))[0]) == "past the end of the recording"
+    assert _reason(_cut((70, 71))[0]) == "past the end of the recording"
+    assert _reason(_cut((1, 31.01))[0]) == "longer than 30 s"
+    assert _reason(_cut((None, None), length_s=30.01)[0]) == "longer than 30 s"
+
+
+def test_an_impossible_segment_is_no_neighbour() -> None:
+    _, good = _cut((2.01, 1), (3, 4))
+    assert _span_s(good) == (2.9, 4.1)
+
+
+def test_a_rounded_end_is_moved_and_said() -> None:
+    (found,) = _cut((59, 60.04))
+    assert _span_s(found) == (58.9, 60)
+    assert isinstance(found, Cut) and found.flags == ("end moved to the recording's",)
+
+
+def test_30_seconds_are_never_exceeded_by_margins() -> None:
+    (found,) = _cut((5, 34.9))
+    assert isinstance(found, Cut)
+    assert len(found) == 30 * SAMPLING_RATE
+    assert (found.own_start, found.own_end) == (5 * SAMPLING_RATE, to_samples(34.9))
+
+
+def test_longer_than_asked_for_is_marked_not_impossible() -> None:
+    (found,) = _cut((5, 17), longest=10)
+    assert isinstance(found, Cut) and found.too_long == "longer than 10 s" in found.flags
+
+
+times = st.floats(0, 50, allow_nan=False)
+
+
+@given(st.lists(st.tuples(times, times), min_size=1, max_size=12), st.floats(0, 2))
+def test_arithmetic(pairs: list[tuple[float, float]], margin_s: float) -> None:
+    spans = [(min(pair), max(pair)) for pair in pairs]
+    cuts = _cut(*spans, length_s=50, margin_s=margin_s)
+    for (start_s, end_s), found in zip(spans, cuts, strict=True):
+        if isinstance(found, Impossible):
+            assert end_s - start_s > 30 - 1e-4 or end_s - start_s < 1e-4
+            continue
+        assert abs(found.own_start - start_s * SAMPLING_RATE) <= 0.5
+        assert abs(found.own_end - end_s * SAMPLING_RATE) <= 0.5
+        assert 0 <= found.start <= found.own_start < found.own_end <= found.end <= 50 * SAMPLING_RATE
+        assert found.own_start - found.start <= to_samples(margin_s) >= found.end - found.own_end
+        assert len(found) <= 30 * SAMPLING_RATE
+        for other in cuts:
+            if isinstance(other, Cut) and other is not found:
+                # The margin holds no sample of another segment, unless that sample is this segment's own too.
+                assert not (max(found.start, other.own_start) < min(found.own_start, other.own_end))
+                assert not (max(found.own_end, other.own_start) < min(found.end, other.own_end))

