@@ -283,12 +283,17 @@ def main(arguments: list[str] | None = None) -> None:
         for problem in error.problems:
             console.print(problem, style="red", markup=False, soft_wrap=True)
         raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
-        console.print("Stopped. What was finished is kept: the same command continues.")
-        raise SystemExit(130) from None
     except BrokenPipeError:  # `smallvoice … | head`
         sys.stderr.close()
         raise SystemExit(0) from None
+    except OSError as error:  # a folder that may not be written, a disk that went away
+        if debug:
+            raise
+        console.print(f"{error.filename or 'A file'}: {error.strerror or error}.", style="red", markup=False)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        console.print("Stopped. What was finished is kept: the same command continues.")
+        raise SystemExit(130) from None
 
 
 def _answer(content: dict[str, Any], common: Common, says: str | None = None) -> None:

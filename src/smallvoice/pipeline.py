@@ -74,7 +74,7 @@ class _Run:
         )
         trained = self._stage(
             "train",
-            digest(prepared, *(recipes.as_dict(part) for part in _that_train(recipe))),
+            digest(prepared, recipe.corpus.language, recipes.that_train(recipe)),
             lambda: verbs.train(recipe, folder.corpus, folder.path),
             made=(folder.adapter / "adapter_model.safetensors", folder.metrics, folder.trained_on),
         )
@@ -155,7 +155,3 @@ class _Run:
                 "matmul_gflops": {"before": rate, "after": machine.matmul_gflops()},
             },
         )
-
-
-def _that_train(recipe: Recipe) -> tuple[Any, ...]:
-    return recipe.model, recipe.window, recipe.augment, recipe.train, recipe.decode

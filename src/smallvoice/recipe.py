@@ -233,6 +233,12 @@ def apply_overrides(content: dict[str, Any], overrides: list[str] | tuple[str, .
     return content
 
 
+def that_train(recipe: Recipe) -> dict[str, Any]:
+    """The parts of a recipe that an adapter depends on; decoding is one, for it chooses the checkpoint."""
+    parts = as_dict(recipe)
+    return {name: parts[name] for name in ("model", "window", "augment", "train", "decode")}
+
+
 def as_dict(stage: Any) -> dict[str, Any]:
     """A recipe or one of its stages as a nested dict, every field present."""
     return dataclasses.asdict(stage)

@@ -48,9 +48,7 @@ def prepare(
     from smallvoice.corpus import sources as places
 
     found = [
-        replace(source, split=split or source.split)
-        for name in sources
-        for source in places.find(name, data, cache_dir=out.parent)
+        replace(source, split=split or source.split) for source in places.find_all(sources, data, cache_dir=out.parent)
     ]
     with progress("reading") as update:
         result = ingest.prepare(recipe or CorpusRecipe(), found, out, rehash=rehash, force=force, report=update)
@@ -145,7 +143,6 @@ def compare(
     if out is not None:
         write_json(out, analysis)
     console.print(comparison_table(analysis))
-    console.print(analysis["verdict"]["sentence"])
     return analysis
 
 

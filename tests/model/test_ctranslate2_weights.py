@@ -35,9 +35,7 @@ def write_tokenizer(path: Path, vocab_size: int) -> None:
     names = ["endoftext", "startoftranscript", *languages, "translate", "transcribe", "startoflm"]
     names += ["startofprev", "nospeech", "notimestamps"]
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
-    added = [
-        {"id": num_text + number, "content": f"<|{name}|>", **flags} for number, name in enumerate(names)
-    ]
+    added = [{"id": num_text + number, "content": f"<|{name}|>", **flags} for number, name in enumerate(names)]
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
     content = {
         "version": "1.0",
@@ -102,9 +100,7 @@ def convert(model: WhisperForConditionalGeneration, folder: Path, quantization: 
     write_tokenizer(source / "tokenizer.json", model.config.vocab_size)
     ctranslate2_weights.tokenizer(in_folder(source)).save_pretrained(source)
     model.save_pretrained(source)
-    TransformersConverter(str(source), copy_files=["tokenizer.json"]).convert(
-        str(target), quantization=quantization
-    )
+    TransformersConverter(str(source), copy_files=["tokenizer.json"]).convert(str(target), quantization=quantization)
     return target
 
 
@@ -140,9 +136,7 @@ one_kind = pytest.mark.parametrize("original", ["multilingual"], indirect=True)
 
 
 @all_kinds
-def test_random_model_has_the_logits_of_the_original(
-    original: WhisperForConditionalGeneration, converted: Path
-):
+def test_random_model_has_the_logits_of_the_original(original: WhisperForConditionalGeneration, converted: Path):
     model, _ = load(converted)
     expected = logits(original)
     # float16 keeps 11 bits; five layers of them.
@@ -249,9 +243,7 @@ def test_saved_tokenizer_holds_no_path(
 
 
 @one_kind
-@pytest.mark.parametrize(
-    "quantization", ["float32", "bfloat16", "int8", "int8_float16", "int8_bfloat16", "int16"]
-)
+@pytest.mark.parametrize("quantization", ["float32", "bfloat16", "int8", "int8_float16", "int8_bfloat16", "int16"])
 def test_other_types_are_widened_or_dequantised(
     original: WhisperForConditionalGeneration, quantization: str, tmp_path: Path
 ) -> None:
@@ -285,9 +277,7 @@ def test_parts_are_read_as_their_concatenation(
 
 
 @one_kind
-def test_damaged_file_is_refused(
-    original: WhisperForConditionalGeneration, converted: Path, tmp_path: Path
-) -> None:
+def test_damaged_file_is_refused(original: WhisperForConditionalGeneration, converted: Path, tmp_path: Path) -> None:
     whole = (converted / "model.bin").read_bytes()
     damaged = tmp_path / "model.bin"
     drawn = random.Random(5)
@@ -334,9 +324,7 @@ def test_foreign_file_is_refused(tmp_path: Path) -> None:
 
 
 @one_kind
-def test_foreign_variables_are_refused_by_name(
-    original: WhisperForConditionalGeneration, converted: Path
-) -> None:
+def test_foreign_variables_are_refused_by_name(original: WhisperForConditionalGeneration, converted: Path) -> None:
     variables = ctranslate2_weights.read_variables([converted / "model.bin"])
     weight = "decoder/layer_0/ffn/linear_0/weight"
     changes = {

@@ -4,7 +4,8 @@ Everything is seeded: the same machine writes the same files. The voices are esp
 formants, in a synthetic room with synthetic noise. They are not children, and no number measured on them is
 evidence about children: the corpus shows that the whole job runs, and what its report looks like.
 
-Voices, noise and sentences were tuned on whisper-tiny.en: @@FIGURES@@
+Voices, noise and sentences were tuned until whisper-tiny.en (greedy, 30 s) had a normalised word error rate near
+30 %: 30.7 % of 547 words on test, 28.3 % of 233 on dev. Writing it takes 4 s on one core.
 """
 
 from __future__ import annotations
@@ -221,12 +222,12 @@ def _recorded(voice: Float, drawn: np.random.Generator) -> Float:
     response *= 10 ** (-3 * np.arange(len(response)) / len(response))
     response *= np.sqrt(drawn.uniform(*_REVERBERATION_SHARE) / np.sum(response**2))
     response[0] = 1.0
-    long = size + len(response)
+    long = 1 << (size + len(response)).bit_length()  # a length of large prime factors is slow to transform
     voice = np.fft.irfft(np.fft.rfft(voice, long) * np.fft.rfft(response, long), long)[:size]
     # Pink noise, as a room's is: power falls with frequency.
-    spectrum = np.fft.rfft(drawn.standard_normal(size))
-    frequency_hz = np.fft.rfftfreq(size, 1 / SAMPLING_RATE)
-    noise = np.fft.irfft(spectrum / np.sqrt(np.maximum(frequency_hz, 50.0)), size)
+    spectrum = np.fft.rfft(drawn.standard_normal(long))
+    frequency_hz = np.fft.rfftfreq(long, 1 / SAMPLING_RATE)
+    noise = np.fft.irfft(spectrum / np.sqrt(np.maximum(frequency_hz, 50.0)), long)[:size]
     snr = 10 ** (drawn.uniform(*_SNR_DB) / 10)
     noise *= np.sqrt(np.mean(voice**2) / np.mean(noise**2) / snr)
     heard = voice + noise

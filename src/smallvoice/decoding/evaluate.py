@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from smallvoice.corpus import sources
 from smallvoice.corpus.utterance import Corpus, Utterance, open_corpus
 from smallvoice.decoding.engine import decode_utterances
 from smallvoice.decoding.models import Model, open_model
@@ -172,7 +173,7 @@ def _block(
         "total_parameters": model.parameters.total,
         "split": split,
         "select": select,
-        "corpus": {"sources": corpus.facts["sources"], "synthetic": corpus.facts["synthetic"]},
+        "corpus": {"sources": _public_sources(corpus), "synthetic": corpus.facts["synthetic"]},
         "decoding": {
             **asdict(decode),
             "search": "greedy",
@@ -187,6 +188,12 @@ def _block(
         "seen_in_training": seen,
         **score(rows),
     }
+
+
+def _public_sources(corpus: Corpus) -> list[str]:
+    """Corpora by name; a folder may bear the name of a school or a child."""
+    names = [source["name"] for source in corpus.facts["sources"]]
+    return [name if name in sources.NAMES else "a local folder" for name in names]
 
 
 def _seen_in_training(model: Model, rows: list[dict[str, Any]]) -> int:

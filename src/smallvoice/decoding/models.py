@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from smallvoice import recipe as recipes
 from smallvoice.errors import InputError
 from smallvoice.model import adapt, device, tuned, weights
 from smallvoice.model.weights import Whisper
@@ -46,7 +47,7 @@ def open_model(name: str) -> Model:
     """
     folder = Path(name).expanduser()
     if folder.is_dir() and (adapter := _adapter_in(folder)):
-        return _tuned(adapter, folder if adapter != folder else None)
+        return _tuned(adapter)
     whisper = weights.load(name)
     parameters = adapt.ParameterCount(0, adapt.count_parameters(whisper.network).total)
     whisper.network.to(device.best_device())
@@ -69,10 +70,17 @@ def _adapter_in(folder: Path) -> Path | None:
     return None
 
 
-def _tuned(folder: Path, run: Path | None) -> Model:
+def _tuned(folder: Path) -> Model:
     facts = tuned.read(folder)
-    whisper = weights.load(facts.base if facts else adapt.base_of(folder))
+    run = RunFolder(folder.resolve().parent)
+    in_run = run.recipe.is_file()
+    if in_run:
+        base = recipes.load(run.recipe).model.base  # may be a folder, of which the adapter knows only the name
+    else:
+        base = facts.base if facts else adapt.base_of(folder)
+    whisper = weights.load(base)
     parameters = adapt.load_adapter(whisper, folder)
     whisper.network.to(device.best_device())
     window = facts.window if facts else FULL_WINDOW
-    return Model(whisper, window, facts, parameters, file_digest(folder / "adapter_model.safetensors"), run)
+    sha256 = file_digest(folder / "adapter_model.safetensors")
+    return Model(whisper, window, facts, parameters, sha256, run.path if in_run else None)

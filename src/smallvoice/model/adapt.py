@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from safetensors import SafetensorError
+from safetensors.torch import save as serialize
 
 from smallvoice.errors import InputError, RecipeError
 from smallvoice.model.weights import Whisper
@@ -61,6 +63,21 @@ def adapt(whisper: Whisper, recipe: ModelRecipe, seed: int) -> PeftModel:
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
         torch.manual_seed(seed)
         return get_peft_model(whisper.network, config)
+
+
+def save_adapter(network: PeftModel, folder: Path) -> None:
+    """Write `adapter_model.safetensors` and `adapter_config.json` as PEFT does, and nothing else.
+
+    PEFT's own saving adds an empty model card, asks the hub whether the base's vocabulary has grown, and hides a
+    full disk in an error of another kind.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = get_peft_model_state_dict(network, save_embedding_layers=False)
+    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    (folder / "adapter_model.safetensors").write_bytes(serialize(kept, metadata={"format": "pt"}))
+    config = copy.copy(network.peft_config["default"])
+    config.inference_mode = True
+    config.save_pretrained(str(folder))
 
 
 def load_adapter(whisper: Whisper, folder: Path) -> ParameterCount:

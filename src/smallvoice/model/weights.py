@@ -124,7 +124,7 @@ class _NotThere(Exception):
 
 
 def _from_folder(folder: Path) -> Whisper:
-    name = _name_within(folder)
+    name = _name_of(folder)
     if (folder / "model.bin").is_file():
         files = {path.name: path for path in folder.iterdir() if path.is_file()}
         return _from_ctranslate2(files, [folder / "model.bin"], name, "CTranslate2 folder")
@@ -136,11 +136,15 @@ def _from_folder(folder: Path) -> Whisper:
     )
 
 
-def _name_within(folder: Path) -> str:
-    """What a folder calls its model: the hub id in its config where there is one, else the folder's last part."""
-    for known in PACKAGES:
-        if folder.name in (known, known.split("/")[1], known.replace("openai/", "faster-")):
-            return known
+def _name_of(folder: Path) -> str:
+    """The hub id of a folder's model where it can be known, else the folder's own name; never a path."""
+    for identifier, package in PACKAGES.items():
+        model = folder / "model.bin"
+        if model.is_file() and model.stat().st_size == package.size and file_digest(model) == package.sha256:
+            return identifier
+    for part in reversed(folder.resolve().parts):
+        if part.startswith("models--"):  # the hub's cache: models--openai--whisper-base/snapshots/REVISION
+            return part.removeprefix("models--").replace("--", "/")
     return folder.resolve().name
 
 

@@ -12,22 +12,23 @@ if TYPE_CHECKING:
 
 def comparison_table(comparison: dict[str, Any]) -> Table:
     """Both models side by side: every form, then the normalised WER of each age group, then the verdict."""
+    from rich import box
     from rich.markup import escape
     from rich.table import Table
 
     confidence = f"{100 * comparison['bootstrap']['confidence']:g} %"
     verdict_lines = [comparison["verdict"]["sentence"], comparison["verdict"]["caution"]]
     caption = escape("\n".join(line for line in verdict_lines if line))
-    table = Table(caption=caption, caption_justify="left", title_justify="left")
+    table = Table(caption=caption, caption_justify="left", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.title = (
         f"Word error rate, {wording.count(comparison['utterances'], 'utterance')}, "
         f"{wording.count(comparison['speakers'], 'speaker')}"
     )
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for heading in ("words", "speakers", *(escape(str(name)) for name in comparison["systems"].values())):
         table.add_column(heading, justify="right")
-    for heading in ("points", "relative", f"{confidence} interval"):
-        table.add_column(heading, justify="right")
+    for heading in ("relative", f"{confidence} interval"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for form, label in wording.FORM_NAMES.items():
         table.add_row(label, *_cells(comparison["overall"][form], comparison["speakers"]))
     table.add_section()
@@ -42,7 +43,6 @@ def _cells(block: dict[str, Any], speakers: int) -> list[str]:
         f"{speakers:,}",
         wording.percent(block["a"]["wer"]),
         wording.percent(block["b"]["wer"]),
-        wording.points(block["absolute"]["change"]),
         wording.signed_percent(block["relative"]["change"]),
         wording.interval(block["relative"]["interval"]),
     ]

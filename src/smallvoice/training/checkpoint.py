@@ -14,7 +14,8 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialize
 
 from smallvoice.errors import InputError
 from smallvoice.storage import no_space_as_error, read_json, replacing, write_json
@@ -46,8 +47,8 @@ def save(folder: Path, network: torch.nn.Module, optimizer: torch.optim.Optimize
     shutil.rmtree(fresh, ignore_errors=True)
     with no_space_as_error(folder):
         fresh.mkdir(parents=True)
-        save_file(trained_tensors(network), fresh / "trained.safetensors")
-        save_file(_optimizer_tensors(optimizer), fresh / "optimizer.safetensors")
+        (fresh / "trained.safetensors").write_bytes(serialize(trained_tensors(network)))
+        (fresh / "optimizer.safetensors").write_bytes(serialize(_optimizer_tensors(optimizer)))
         write_json(fresh / "progress.json", asdict(progress))
     replace_folder(fresh, folder)
 
@@ -94,7 +95,7 @@ def save_trained(folder: Path, network: torch.nn.Module) -> None:
         ResourceError: the disk is full.
     """
     with replacing(folder / "trained.safetensors") as temporary:
-        save_file(trained_tensors(network), temporary)
+        temporary.write_bytes(serialize(trained_tensors(network)))
 
 
 def trained_tensors(network: torch.nn.Module) -> dict[str, torch.Tensor]:

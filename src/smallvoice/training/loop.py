@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from smallvoice.corpus.audio import decode_flac
 from smallvoice.corpus.utterance import Corpus, Utterance
-from smallvoice.errors import ResourceError
+from smallvoice.errors import RecipeError
 from smallvoice.model import window as windows
 from smallvoice.model.weights import Whisper
 from smallvoice.recipe import Recipe, TrainRecipe
@@ -161,7 +161,7 @@ def _take_step(
     norm = float(member.accelerator.clip_grad_norm_(model.parameters(), member.recipe.train.clip_norm))
     if not math.isfinite(loss_sum) or (not math.isfinite(norm) and member.accelerator.scaler is None):
         ids = ", ".join(item.utterance_id for batch in step for item in batch)
-        raise ResourceError(
+        raise RecipeError(
             f"Training stopped before step {number + 1}: its loss is {loss_sum}, its gradient {norm}. "
             f"Lower train.learning_rate, or look at these utterances: {ids}."
         )

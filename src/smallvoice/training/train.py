@@ -23,7 +23,7 @@ from smallvoice.model import adapt, device, tuned, weights
 from smallvoice.model import window as windows
 from smallvoice.model.prompt import prefix_ids
 from smallvoice.model.weights import Whisper
-from smallvoice.recipe import Recipe, as_dict
+from smallvoice.recipe import Recipe, that_train
 from smallvoice.run_folder import RunFolder
 from smallvoice.scoring.normalize import for_language
 from smallvoice.scoring.word_errors import ErrorCounts, count_all, total
@@ -180,13 +180,16 @@ def _train_member(setup: _Setup, number: int, accelerator: Accelerator, run: Run
         evaluate=setup.dev_errors,
         folder=_member_folder(run, number),
         seed=seed,
-        key=digest(as_dict(recipe), setup.corpus.facts["key"], number),
+        key=digest(that_train(recipe), setup.language, setup.corpus.facts["key"], number),
         report=lambda row: report({"member": number, **row}),
     )
     progress = train_member(member)
     checkpoint.load_trained(network, member.folder / "best")
     trained = _Trained(
-        state={name: tensor.cpu().clone() for name, tensor in get_peft_model_state_dict(network).items()},
+        state={
+            name: tensor.cpu().clone()
+            for name, tensor in get_peft_model_state_dict(network, save_embedding_layers=False).items()
+        },
         dev=ErrorCounts(**progress.best),
         parameters=adapt.count_parameters(network),
         seconds=progress.seconds,
@@ -225,9 +228,7 @@ def _write_adapter(run: RunFolder, setup: _Setup, state: dict[str, torch.Tensor]
     fresh = run.path / ".adapter.new"
     shutil.rmtree(fresh, ignore_errors=True)
     with no_space_as_error(run.adapter):
-        # "auto" would ask the hub whether the vocabulary grew.
-        network.save_pretrained(str(fresh), save_embedding_layers=False)
-        (fresh / "README.md").unlink(missing_ok=True)  # PEFT's empty template
+        adapt.save_adapter(network, fresh)
         tuned.write(fresh, facts)
     checkpoint.replace_folder(fresh, run.adapter)
     return count

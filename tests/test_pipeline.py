@@ -1,0 +1,242 @@
+"""The whole job on a tiny random Whisper: every artefact, skipping, continuing after a kill, and no names."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from smallvoice import recipe as recipes
+from smallvoice import verbs
+from smallvoice.errors import InputError, RecipeError
+from smallvoice.recipe import Recipe
+from smallvoice.run_folder import RunFolder
+from smallvoice.storage import read_json, read_jsonl
+from tests import tiny
+
+LEAVES_THE_MACHINE = ("adapter", "hypotheses", "metrics.jsonl", "trained_on.jsonl", "left_out.jsonl")
+LEAVES_THE_MACHINE += ("evaluation_results.json", "comparative_analysis.json", "provenance.json", "report.html")
+
+
+def make_recipe(model: Path, source: Path, **train: object) -> Recipe:
+    settings: dict[str, object] = {"epochs": 2, "batch_size": 4, "evaluations": 2, "checkpoint_every": 2}
+    return recipes.build(
+        {
+            "name": "tiny",
+            "corpus": {"source": str(source), "language": "en"},
+            "model": {"base": str(model), "rank": 2},
+            "augment": {"speed": 0.1, "time_masks": 1, "mel_masks": 1},
+            "train": settings | train,
+            "decode": {"tokens_base": 6, "tokens_per_s": 2.0},
+            "evaluate": {"resamples": 200},
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.write_kaldi(tmp_path_factory.mktemp("kaldi") / "recordings_of_anna")
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_models: dict[str, Path], source: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    out = tmp_path_factory.mktemp("run")
+    verbs.run(make_recipe(tiny_models["multilingual"], source, members=2), out)
+    return RunFolder(out)
+
+
+def test_every_artefact_is_there(finished: RunFolder) -> None:
+    for path in (finished.adapter / "adapter_model.safetensors", finished.report, finished.comparison):
+        assert path.stat().st_size > 500
+    evaluation = read_json(finished.evaluation("test"))["models"]
+    assert set(evaluation) == {"base", "tuned"}
+    base, tuned = evaluation["base"], evaluation["tuned"]
+    assert base["trainable_parameters"] == 0 < tuned["trainable_parameters"]
+    assert base["decoding"]["window"]["kind"] == "full"
+    assert tuned["decoding"]["window"]["kind"] == "trim"
+    assert base["wer"]["raw"]["words"] == tuned["wer"]["raw"]["words"] > 0
+    for form in ("raw", "lower_cased", "normalised"):
+        assert {"insertions", "deletions", "substitutions"} <= set(base["wer"][form])
+
+
+def test_training_saw_no_test_speaker(finished: RunFolder) -> None:
+    trained_on = read_jsonl(finished.trained_on)
+    tested = read_jsonl(finished.hypotheses("tuned", "test"))
+    assert {row["used_for"] for row in trained_on} == {"training", "selection"}
+    assert not {row["id"] for row in trained_on} & {row["id"] for row in tested}
+    assert not {row["speaker"] for row in trained_on} & {row["speaker"] for row in tested}
+    splits = read_json(finished.corpus / "corpus.json")["splits"]
+    assert len(trained_on) == splits["train"]["utterances"] + splits["dev"]["utterances"]
+
+
+def test_metrics_say_what_happened(finished: RunFolder) -> None:
+    rows = read_jsonl(finished.metrics)
+    for member in (0, 1):
+        steps = [row["step"] for row in rows if row["member"] == member and row["kind"] == "step"]
+        assert steps == list(range(1, steps[-1] + 1))
+        dev = [row for row in rows if row["member"] == member and row["kind"] == "dev"]
+        assert len(dev) == 2
+        assert dev[-1]["step"] == steps[-1]
+
+
+def test_second_run_does_nothing(finished: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.path.rglob("*.safetensors")}
+    verbs.run(recipes.load(finished.recipe), finished.path)
+    said = capsys.readouterr().err
+    for stage in ("base", "train", "tuned", "compare", "report"):
+        assert f"{stage}: complete and unchanged" in said
+    assert before == {path: path.stat().st_mtime_ns for path in finished.path.rglob("*.safetensors")}
+
+
+def test_a_change_redoes_what_depends_on_it(finished: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = recipes.load(finished.recipe, ["evaluate.resamples=100"])
+    verbs.run(recipe, finished.path)
+    said = capsys.readouterr().err
+    assert "train: complete and unchanged" in said
+    assert "compare: complete" not in said
+    verbs.run(recipe, finished.path, force=("report",))
+    assert "report: complete" not in capsys.readouterr().err
+    with pytest.raises(RecipeError, match="no such stage"):
+        verbs.run(recipe, finished.path, force=("tests",))
+
+
+def test_nothing_that_can_leave_the_machine_holds_a_name_or_a_path(finished: RunFolder, source: Path) -> None:
+    files = [
+        path
+        for name in LEAVES_THE_MACHINE
+        for path in [finished.path / name, *(finished.path / name).rglob("*")]
+        if path.is_file()
+    ]
+    assert len(files) >= 10
+    forbidden = ["anna", str(Path.home()), str(source), str(finished.path), "/tmp", os.sep + "usr" + os.sep]
+    forbidden += [socket.gethostname(), sys.prefix]
+    if len(getpass.getuser()) > 4:  # "root" is a word
+        forbidden.append(getpass.getuser())
+    for path in files:
+        content = path.read_bytes().decode("utf-8", "replace")
+        found = [name for name in forbidden if re.search(rf"{re.escape(name)}", content)]
+        assert not found, f"{path.name} holds {found}"
+
+
+def test_model_can_be_a_run_an_adapter_or_a_folder(
+    finished: RunFolder, tiny_models: dict[str, Path], tmp_path: Path
+) -> None:
+    tuned = read_json(finished.evaluation("test"))["models"]["tuned"]
+    decode = recipes.load(finished.recipe).decode
+    for name in (finished.path, finished.adapter):
+        block = verbs.evaluate(str(name), finished.corpus, out=tmp_path / "again", decode=decode)
+        assert block["wer"] == tuned["wer"]
+        assert block["adapter_sha256"] == tuned["adapter_sha256"]
+    with pytest.raises(InputError, match="no 'nothing' split"):
+        verbs.evaluate(str(finished.path), finished.corpus, split="nothing", out=tmp_path / "none")
+
+
+def test_evaluating_what_training_saw_is_said(finished: RunFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    block = verbs.evaluate(str(finished.path), finished.corpus, split="dev", out=tmp_path)
+    assert block["seen_in_training"] == block["utterances"]
+    assert "this is not a test" in caplog.text
+
+
+def test_killed_training_continues_to_the_same_adapter_bit_for_bit(
+    tiny_models: dict[str, Path], source: Path, tmp_path: Path
+) -> None:
+    recipe = make_recipe(tiny_models["multilingual"], source, epochs=12)
+    recipes.dump(recipe, tmp_path / "tiny.yaml")
+
+    def command(out: str) -> list[str]:
+        return [sys.executable, "-m", "smallvoice", "run", str(tmp_path / "tiny.yaml"), "--out", str(tmp_path / out)]
+
+    subprocess.run(command("whole"), check=True, capture_output=True)
+    process = subprocess.Popen(command("killed"), stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    metrics = tmp_path / "killed" / "checkpoints" / "member-0" / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not (metrics.is_file() and metrics.read_text().count('"kind": "step"') >= 7):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (tmp_path / "killed" / "adapter").exists()
+    again = subprocess.run(command("killed"), check=True, capture_output=True, text=True)
+    assert "Training continues after step" in again.stderr
+
+    def result(out: str) -> bytes:
+        return (tmp_path / out / "adapter" / "adapter_model.safetensors").read_bytes()
+
+    assert result("killed") == result("whole")
+    whole, killed = (read_jsonl(tmp_path / out / "metrics.jsonl") for out in ("whole", "killed"))
+    assert [row.get("loss") for row in whole] == [row.get("loss") for row in killed]
+
+
+def test_full_disk_while_training_keeps_the_last_checkpoint(
+    tiny_models: dict[str, Path], source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+
+    from smallvoice.errors import ResourceError
+    from smallvoice.training import checkpoint
+
+    recipe = make_recipe(tiny_models["multilingual"], source)
+    write, written = Path.write_bytes, []
+
+    def full(self: Path, data: bytes) -> int:
+        if self.name == "optimizer.safetensors":
+            written.append(self)
+            if len(written) == 2:
+                raise OSError(errno.ENOSPC, "No space left on device")
+        return write(self, data)
+
+    monkeypatch.setattr(checkpoint.Path, "write_bytes", full)
+    with pytest.raises(ResourceError, match="No room left"):
+        verbs.run(recipe, tmp_path)
+    monkeypatch.undo()
+    kept = read_json(tmp_path / "checkpoints" / "member-0" / "last" / "progress.json")
+    assert kept["step"] == 2
+    verbs.run(recipe, tmp_path)
+    assert RunFolder(tmp_path).comparison.is_file()
+
+
+@pytest.mark.parametrize("kind", tiny.KINDS)
+def test_two_steps_of_the_reference_recipe_on_every_kind(
+    tiny_models: dict[str, Path], tiny_corpus: Path, tmp_path: Path, kind: str
+) -> None:
+    recipe = recipes.load(
+        recipes.packaged("reference_quality_lora"),
+        [f"model.base={tiny_models[kind]}", "train.max_steps=2", "train.evaluations=1", "decode.tokens_base=4"],
+    )
+    facts = verbs.train(recipe, tiny_corpus, tmp_path)
+    assert facts["trainable_parameters"] == 16 * 32 * 4 * 6
+    assert recipe.window.kind == "full"
+    steps = [row for row in read_jsonl(tmp_path / "metrics.jsonl") if row["kind"] == "step"]
+    assert [row["step"] for row in steps] == [1, 2]
+    assert all(row["utterances"] >= 16 or row["utterances"] == 15 for row in steps)
+
+
+def test_text_longer_than_the_decoder_is_a_ledger_row(
+    tiny_models: dict[str, Path], source: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(source, tmp_path / "source")
+    lines = (folder / "text").read_text().splitlines()
+    (folder / "text").write_text("\n".join([lines[0] + " WORD" * 200, *lines[1:]]) + "\n")
+    recipe = make_recipe(tiny_models["english"], folder, max_steps=1)
+    verbs.prepare([str(folder)], tmp_path / "corpus", recipe=recipes.build({"corpus": {"language": "en"}}).corpus)
+    facts = verbs.train(recipe, tmp_path / "corpus", tmp_path / "run")
+    left_out = read_jsonl(tmp_path / "run" / "left_out.jsonl")
+    assert facts["left_out"] == len(left_out)
+    trained = {row["id"] for row in read_jsonl(tmp_path / "run" / "trained_on.jsonl") if row["used_for"] == "training"}
+    assert not {row["id"] for row in left_out} & trained
+
+
+def test_recipe_of_a_run_repeats_it(finished: RunFolder) -> None:
+    assert recipes.load(finished.recipe).train.members == 2
+    assert json.loads((finished.adapter / "adapter_config.json").read_text())["r"] in (2, 4)
