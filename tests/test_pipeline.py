@@ -141,7 +141,9 @@ def test_model_can_be_a_run_an_adapter_or_a_folder(
         verbs.evaluate(str(finished.path), finished.corpus, split="nothing", out=tmp_path / "none")
 
 
-def test_evaluating_what_training_saw_is_said(finished: RunFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_evaluating_what_training_saw_is_said(
+    finished: RunFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     block = verbs.evaluate(str(finished.path), finished.corpus, split="dev", out=tmp_path)
     assert block["seen_in_training"] == block["utterances"]
     assert "this is not a test" in caplog.text

@@ -114,7 +114,7 @@ def tone(seconds: float, seed: int = 0) -> np.ndarray:
 def write_kaldi(folder: Path, speakers: int = 8, utterances: int = 3) -> Path:
     """A Kaldi data folder of synthetic recordings: children of 5 to 12, upper-case text."""
     (folder / "audio").mkdir(parents=True)
-    words = "THE CAT DOG SEES A RED BALL AND RUNS HOME".split()
+    words = ["THE", "CAT", "DOG", "SEES", "A", "RED", "BALL", "AND", "RUNS", "HOME"]
     rng = np.random.default_rng(1)
     lines: dict[str, list[str]] = {"text": [], "wav.scp": [], "utt2spk": [], "spk2age": [], "spk2gender": []}
     for speaker in range(speakers):

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from peft import PeftModel
+from tests.conftest import needs_weights
 from transformers import WhisperForConditionalGeneration
 
 from smallvoice.errors import InputError, RecipeError
 from smallvoice.model import adapt, weights
 from smallvoice.recipe import ModelRecipe
-from tests.conftest import needs_weights
 
 
 @needs_weights("openai/whisper-base")
@@ -41,7 +41,7 @@ def test_factors_start_from_the_seed_alone(tiny_models: dict[str, Path]) -> None
 
 
 def test_unknown_target_is_named(tiny_models: dict[str, Path]) -> None:
-    with pytest.raises(RecipeError, match="qproj.*The model has: .*q_proj"):
+    with pytest.raises(RecipeError, match=r"qproj.*The model has: .*q_proj"):
         adapt.adapt(weights.load(str(tiny_models["english"])), ModelRecipe(targets=["qproj"]), seed=0)
 
 

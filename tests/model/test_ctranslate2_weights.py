@@ -13,42 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.tiny import KINDS, write_tokenizer
 from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration, WhisperTokenizer
-from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from smallvoice.errors import WeightsError
 from smallvoice.model import ctranslate2_weights
 
-KINDS = {"english": (51_864, 80), "multilingual": (51_865, 80), "128 mels": (51_866, 128)}
 HEADS = ((0, 1), (1, 0))
-
-
-def write_tokenizer(path: Path, vocab_size: int) -> None:
-    """A tokenizer of bytes, filled up so that every special token has the id that Whisper gives it."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [byte for byte in range(256) if byte not in printable]
-    alphabet = [chr(byte) for byte in printable] + [chr(256 + number) for number in range(len(others))]
-    num_text = 50_256 if vocab_size == 51_864 else 50_257
-    vocab = {token: number for number, token in enumerate(alphabet)}
-    vocab |= {f"filler{number}": number for number in range(len(alphabet), num_text)}
-    languages = list(LANGUAGES)[: 100 if vocab_size == 51_866 else 99]
-    names = ["endoftext", "startoftranscript", *languages, "translate", "transcribe", "startoflm"]
-    names += ["startofprev", "nospeech", "notimestamps"]
-    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
-    added = [{"id": num_text + number, "content": f"<|{name}|>", **flags} for number, name in enumerate(names)]
-    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
-    content = {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": added,
-        "normalizer": None,
-        "pre_tokenizer": byte_level,
-        "post_processor": None,
-        "decoder": byte_level,
-        "model": {"type": "BPE", "vocab": vocab, "merges": [], "unk_token": None, "fuse_unk": False},
-    }
-    path.write_text(json.dumps(content), encoding="utf-8")
 
 
 def random_whisper(vocab_size: int, num_mel_bins: int) -> WhisperForConditionalGeneration:

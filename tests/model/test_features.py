@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from tests import tiny
 from transformers import WhisperFeatureExtractor
 
 from smallvoice.model.features import HOP_LENGTH, log_mel
-from tests import tiny
 
 
 def ours(samples: np.ndarray, frames: int, num_mels: int = 80) -> torch.Tensor:

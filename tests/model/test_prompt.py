@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests import tiny
 
 from smallvoice.errors import RecipeError
 from smallvoice.model import weights
 from smallvoice.model.prompt import prefix_ids
 from smallvoice.training.labels import IGNORED, collate, token_ids
-from tests import tiny
 
 PREFIXES = {
     "english": "<|startoftranscript|><|notimestamps|>",
@@ -43,7 +43,7 @@ def test_language_must_be_known(tiny_models: dict[str, Path]) -> None:
     multilingual = weights.load(str(tiny_models["multilingual"])).generation
     with pytest.raises(RecipeError, match=r"--set corpus\.language=en"):
         prefix_ids(multilingual, None)
-    with pytest.raises(RecipeError, match="no language 'klingon'.*, fr,"):
+    with pytest.raises(RecipeError, match=r"no language 'klingon'.*, fr,"):
         prefix_ids(multilingual, "klingon")
     assert prefix_ids(multilingual, "fr") != prefix_ids(multilingual, "en")
     with pytest.raises(RecipeError, match="English-only"):

@@ -6,11 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tests.conftest import needs_weights
 
 from smallvoice.errors import InputError, WeightsError
 from smallvoice.model import adapt, weights
 from smallvoice.model.weights import PackageFile, WeightsPackage
-from tests.conftest import needs_weights
 
 
 @needs_weights("openai/whisper-base")

@@ -8,12 +8,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests import tiny
 
 from smallvoice.model import weights
 from smallvoice.model import window as windows
 from smallvoice.model.window import FULL_WINDOW
 from smallvoice.recipe import WindowRecipe
-from tests import tiny
 
 
 @given(duration_s=st.floats(0, 40), margin_s=st.floats(0.02, 2), step_s=st.floats(0.02, 3))

@@ -58,10 +58,6 @@ class Recording16k:
     source_rate: int
     """The file's own sampling rate in Hz."""
 
-    @property
-    def duration_s(self) -> float:
-        return len(self.samples) / SAMPLING_RATE
-
 
 def read_audio(path: Path, start: int = 0, num_samples: int | None = None) -> tuple[Float, int]:
     """Read a file, or `num_samples` of it from sample `start`, without reading what lies before.

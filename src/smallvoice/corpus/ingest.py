@@ -268,7 +268,7 @@ def _notes(intake: Intake, plan: split.Plan, known: dict[str, str], settled: _Se
     if plan.carved:
         notes.append("The source brings no dev split: it is taken from its train split.")
     if "train" in settled.counts.splits and "dev" not in settled.counts.splits:
-        notes.append("There is no dev split: too few speakers in train to take it from, or its share is 0.")
+        notes.append("There is no dev split: too few speakers, a share of 0, or none of its speakers is left.")
     return notes
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -43,9 +43,13 @@ class ShardWriter:
         if kind is None:
             self._write_group()
             self._close_shard()
-        elif self._file is not None:
-            # The shard will not be used; closing the writer would write its footer, perhaps to a full disk.
-            self._file.close()
+        elif self._writer is not None and self._file is not None:
+            # The shard will not be used, and what went wrong goes wrong again when the footer meets a full disk.
+            with suppress(OSError):
+                self._writer.close()
+            self._writer.is_open = False
+            with suppress(OSError):
+                self._file.close()
 
     def add(self, utterance: Utterance) -> None:
         full = len(self._rows) >= MAX_GROUP_ROWS or self._num_bytes + len(utterance.audio) > MAX_GROUP_BYTES

@@ -74,11 +74,9 @@ def _tuned(folder: Path) -> Model:
     facts = tuned.read(folder)
     run = RunFolder(folder.resolve().parent)
     in_run = run.recipe.is_file()
-    if in_run:
-        base = recipes.load(run.recipe).model.base  # may be a folder, of which the adapter knows only the name
-    else:
-        base = facts.base if facts else adapt.base_of(folder)
-    whisper = weights.load(base)
+    named = facts.base if facts else adapt.base_of(folder)
+    # A run's base may be a folder, of which the adapter knows only the name.
+    whisper = weights.load(recipes.load(run.recipe).model.base if in_run else named)
     parameters = adapt.load_adapter(whisper, folder)
     whisper.network.to(device.best_device())
     window = facts.window if facts else FULL_WINDOW

@@ -55,7 +55,8 @@ def read(folder: Path) -> Iterator[Item]:
 def _parts(folder: Path) -> list[tuple[Path, str | None]]:
     if is_kaldi(folder):
         return [(folder, None)]
-    return [(folder / split, split) for split in SPLITS if is_kaldi(folder / split)]
+    tops = (folder, folder / "data")
+    return [(top / split, split) for top in tops for split in SPLITS if is_kaldi(top / split)]
 
 
 def is_kaldi(folder: Path) -> bool:

@@ -1,0 +1,124 @@
+"""The command line: frozen flags, exit codes, quick help, JSON."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from smallvoice import cli, verbs
+from tests import tiny
+
+FLAGS = {
+    "prepare": "source out split select language data rehash",
+    "configure": "out corpus recipe set",
+    "train": "recipe corpus out set",
+    "evaluate": "model corpus split out select language",
+    "compare": "before after out resamples",
+    "report": "run corpus",
+    "run": "recipe set data out force rehash",
+    "demo": "out",
+    "doctor": "",
+}
+
+
+def call(*arguments: str, code: int = 0) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(list(arguments))
+        raise SystemExit(0)
+    assert caught.value.code == code
+
+
+def test_flags_are_frozen() -> None:
+    """A flag that has been published stays: scripts depend on it. Every verb has --json."""
+    for verb, flags in FLAGS.items():
+        function = getattr(cli, verb)
+        assert " ".join(name for name in inspect.signature(function).parameters if name != "common") == flags
+        assert inspect.signature(function).parameters["common"].annotation == "Common"
+        assert callable(getattr(verbs, verb)), "a verb is a Python function too"
+    assert set(cli.Common.__dataclass_fields__) == {"json", "debug"}
+
+
+def test_forms_of_the_readme(tmp_path: Path) -> None:
+    """Positional arguments and options as they are documented."""
+    bound = cli.app.parse_args(["prepare", "a", "b", "--out", "c", "--split", "test"], print_error=False)[1]
+    assert bound.args == (["a", "b"],)
+    assert bound.kwargs == {"out": Path("c"), "split": "test"}
+    bound = cli.app.parse_args(["run", "r.yaml", "--set", "a.b=1", "--set", "c=2", "--data", "d"], print_error=False)[1]
+    assert bound.kwargs["set"] == ("a.b=1", "c=2")
+    bound = cli.app.parse_args(["evaluate", "tiny.en", "corpus", "--split", "dev"], print_error=False)[1]
+    assert bound.args == ("tiny.en", Path("corpus"))
+
+
+def test_help_is_quick_and_imports_no_torch() -> None:
+    check = (
+        "import sys; from smallvoice.cli import app; app(['--help'], result_action='return_value');"
+        "heavy = {'torch', 'transformers', 'peft', 'accelerate', 'matplotlib', 'pyarrow'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", check], check=True, capture_output=True)
+
+
+def test_wrong_usage_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    call("prepare", code=2)
+    call("run", "r.yaml", "--nonsense", code=2)
+    call("nonsense", code=2)
+    call("evaluate", "tiny.en", "corpus", "--split", "all", code=2)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_mistakes_exit_with_1_and_one_sentence_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text("train:\n  epochs: none\n  rate: 3\n")
+    call("run", str(recipe), code=1)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "r.yaml:2: train.epochs is 'none'" in said.err
+    assert "r.yaml:3: unknown key 'train.rate'. Known here: epochs" in said.err
+    call("report", str(tmp_path / "nowhere"), code=1)
+    call("compare", str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl"), code=1)
+    call("evaluate", "tiny.en", str(tmp_path / "nowhere"), code=1)
+    call("prepare", str(tmp_path / "nowhere"), "--out", str(tmp_path / "corpus"), code=1)
+    assert not (tmp_path / "corpus").exists()
+
+
+def test_a_folder_that_may_not_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tiny.write_kaldi(tmp_path / "source")
+    (tmp_path / "file").write_text("")
+    call("prepare", str(source), "--out", str(tmp_path / "file" / "corpus"), code=1)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_json_is_one_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tiny.write_kaldi(tmp_path / "source")
+    call("prepare", str(source), "--out", str(tmp_path / "corpus"), "--language", "en", "--json")
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["splits"]["train"]["utterances"] > 0
+
+
+def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
+    call("doctor", "--json")
+    said = capsys.readouterr()
+    checks = json.loads(said.out)["checks"]
+    assert {"Python", "Memory", "Disk", "Torch", "Device", "Precision"} <= {check["name"] for check in checks}
+    assert all(check["todo"] for check in checks if not check["ok"])
+    assert "OK" in said.err
+
+
+def test_configure_counts_and_writes(
+    tiny_models: dict[str, Path], tiny_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "mine.yaml"
+    call(
+        "configure", str(out), "--corpus", str(tiny_corpus), "--json",
+        "--set", f"model.base={tiny_models['english']}", "--set", "model.rank=2",
+    )  # fmt: skip
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["trainable_parameters"] == 2 * 32 * 4 * 6
+    assert plan["steps"] > 0
+    assert plan["estimated_memory_bytes"] > 1e8
+    assert out.read_text().startswith("name: mine\n")

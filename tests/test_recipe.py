@@ -1,0 +1,94 @@
+"""Recipes: every packaged one loads, every mistake is named with its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from smallvoice import recipe as recipes
+from smallvoice.errors import InputError, RecipeError
+from smallvoice.recipe import Recipe
+
+PACKAGED = sorted((Path(recipes.__file__).parent / "recipes").rglob("*.yaml"))
+
+
+def test_the_number_of_recipes() -> None:
+    assert [path.stem for path in PACKAGED] == ["nursery", "reference_quality_lora", "speechocean762_base"]
+
+
+@pytest.mark.parametrize("path", PACKAGED, ids=lambda path: path.stem)
+def test_every_recipe_loads_and_says_how_to_run_it(path: Path) -> None:
+    assert recipes.load(path).name == path.stem
+    assert f"smallvoice run recipes/{path.name}" in path.read_text()
+
+
+def test_reference_recipe_has_the_reference_settings() -> None:
+    recipe = recipes.load(recipes.packaged("reference_quality_lora"))
+    assert (recipe.model.rank, recipe.model.alpha, recipe.model.dropout) == (16, 32, 0.05)
+    assert recipe.model.targets == ["q_proj", "k_proj", "v_proj", "out_proj"]
+    assert (recipe.train.epochs, recipe.train.batch_size, recipe.train.accumulate) == (5, 8, 2)
+    assert (recipe.train.learning_rate, recipe.train.warmup, recipe.train.schedule) == (5e-6, 0.15, "cosine")
+    assert recipe.window.kind == "full"
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    recipe = recipes.load(recipes.packaged("speechocean762_base"), ["train.learning_rate=1e-4", "model.rank=3"])
+    recipes.dump(recipe, tmp_path / "r.yaml")
+    again = recipes.load(tmp_path / "r.yaml")
+    assert again == recipe
+    assert (again.train.learning_rate, again.model.rank) == (1e-4, 3)
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("corpus:\n  selekt: x", r"mine\.yaml:2: unknown key 'corpus\.selekt'\. Known here: source, select"),
+        ("trian: {}", r":1: unknown key 'trian'\. Known here: name, corpus"),
+        ("train:\n  epochs: two", r":2: train\.epochs is 'two': input should be a valid integer"),
+        ("train:\n  epochs: 0", r"train\.epochs is 0: input should be greater than or equal to 1"),
+        ("train:\n  learning_rate: -1", r"train\.learning_rate is -1"),
+        ("train:\n  epochs: 1\n  epochs: 2", r":3: not valid YAML: 'epochs' is given twice"),
+        ("model:\n  strategy: magic", r"model\.strategy is 'magic'"),
+        ("corpus:\n  split: {train: 0, test: 0}", r"nothing would be prepared"),
+        ("corpus: 3", r"corpus is 3"),
+        ("- a\n- b", r":1: a recipe is a mapping"),
+        ("a: [", r"not valid YAML"),
+        ("name: ../up", r"name is '\.\./up'"),
+    ],
+)
+def test_mistakes(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        recipes.load(write(tmp_path, text))
+
+
+def test_all_mistakes_at_once(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        recipes.load(write(tmp_path, "train:\n  epochs: 0\n  seed: -1\nx: 1"), ["model.rank=0"])
+    assert len(caught.value.problems) == 4
+
+
+@pytest.mark.parametrize("override", ["epochs", "=3", "train.epochs.x=3", "train.epochs=["])
+def test_overrides_that_cannot_be(tmp_path: Path, override: str) -> None:
+    path = write(tmp_path, "train:\n  epochs: 2")
+    with pytest.raises(RecipeError, match="--set"):
+        recipes.load(path, [override])
+
+
+def test_missing_and_unreadable_files(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        recipes.load(tmp_path / "none.yaml")
+    (tmp_path / "latin.yaml").write_bytes(b"name: \xe9t\xe9")
+    with pytest.raises(InputError, match="not UTF-8"):
+        recipes.load(tmp_path / "latin.yaml")
+
+
+def test_an_empty_recipe_is_the_defaults(tmp_path: Path) -> None:
+    assert recipes.load(write(tmp_path, "")) == recipes.build({"name": "mine"})
+    assert Recipe().train.learning_rate == 1e-3
