@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from smallvoice import recipe as recipes
 from smallvoice import verbs
@@ -23,6 +24,7 @@ from smallvoice.recipe import Recipe
 from smallvoice.run_folder import RunFolder
 from smallvoice.storage import read_json, read_jsonl
 from tests import tiny
+from tests.conftest import needs_weights
 
 LEAVES_THE_MACHINE = ("adapter", "hypotheses", "metrics.jsonl", "trained_on.jsonl", "left_out.jsonl")
 LEAVES_THE_MACHINE += ("evaluation_results.json", "comparative_analysis.json", "provenance.json", "report.html")
@@ -222,6 +224,43 @@ def test_two_steps_of_the_reference_recipe_on_every_kind(
     steps = [row for row in read_jsonl(tmp_path / "metrics.jsonl") if row["kind"] == "step"]
     assert [row["step"] for row in steps] == [1, 2]
     assert all(row["utterances"] >= 16 or row["utterances"] == 15 for row in steps)
+
+
+@pytest.mark.slow
+@needs_weights("openai/whisper-base")
+def test_two_steps_of_the_reference_recipe_on_whisper_base(tiny_corpus: Path, tmp_path: Path) -> None:
+    recipe = recipes.load(
+        recipes.packaged("reference_quality_lora"),
+        ["train.max_steps=2", "train.batch_size=1", "train.evaluations=1", "decode.tokens_base=2", "decode.batch_size=2"],
+    )
+    facts = verbs.train(recipe, tiny_corpus, tmp_path)
+    assert (facts["trainable_parameters"], facts["total_parameters"]) == (1_179_648, 73_773_568)
+    losses = [row["loss"] for row in read_jsonl(tmp_path / "metrics.jsonl") if row["kind"] == "step"]
+    assert len(losses) == 2
+
+
+def test_other_threads_are_allowed_and_said(
+    tiny_models: dict[str, Path], tiny_corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from smallvoice.training import checkpoint, loop
+
+    recipe = make_recipe(tiny_models["english"], tiny_corpus, epochs=1)
+    save = checkpoint.save
+
+    def save_and_stop(*arguments: object) -> None:
+        save(*arguments)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop.checkpoint, "save", save_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            verbs.train(recipe, tiny_corpus, tmp_path)
+    path = tmp_path / "checkpoints" / "member-0" / "last" / "progress.json"
+    progress = json.loads(path.read_text())
+    assert progress["threads"] == torch.get_num_threads()
+    path.write_text(json.dumps(progress | {"threads": 77}))
+    verbs.train(recipe, tiny_corpus, tmp_path)
+    assert "began with 77 threads" in caplog.text
 
 
 def test_text_longer_than_the_decoder_is_a_ledger_row(

@@ -133,9 +133,8 @@ def train(
     """
     loaded = recipes.load(recipe, set)
     folder = out or _default_run(loaded)
-    facts = verbs.train(loaded, corpus or RunFolder(folder).corpus, folder)
     recipes.dump(loaded, RunFolder(folder).recipe)
-    _answer(facts, common)
+    _answer(verbs.train(loaded, corpus or RunFolder(folder).corpus, folder), common)
 
 
 @app.command(sort_key=4)

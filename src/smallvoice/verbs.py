@@ -5,7 +5,6 @@ Each says on standard error what it does, and returns what `--json` prints.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,8 @@ from typing import Any
 from smallvoice import recipe as recipes
 from smallvoice.errors import InputError, require
 from smallvoice.recipe import CorpusRecipe, DecodeRecipe, EvaluateRecipe, Recipe
-from smallvoice.run_folder import RunFolder
 from smallvoice.storage import write_json
 from smallvoice.terminal import TrainingProgress, console, progress
-
-log = logging.getLogger(__name__)
 
 
 def prepare(
@@ -230,11 +226,6 @@ def configure(
     for name, value in planned.lines():
         console.print(f"  {name}: {value}")
     return planned.as_dict()
-
-
-def corpus_of(recipe: Recipe, out: Path) -> Path:
-    """Where `run` keeps the corpus of a recipe."""
-    return RunFolder(out).corpus
 
 
 def _percent(rate: float | None) -> str:

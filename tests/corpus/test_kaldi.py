@@ -126,6 +126,15 @@ def test_paths_relative_to_a_folder_above(tmp_path: Path) -> None:
     assert _problems(tmp_path / "root") == {}
 
 
+def test_split_folders_in_data(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        write_kaldi(tmp_path / "data" / split, children(1, split), per_speaker=1)
+    assert {recording.path: recording.split for recording in _recordings(tmp_path)} == {
+        "data/train/wav/train000/0.wav": "train",
+        "data/test/wav/test000/0.wav": "test",
+    }
+
+
 def test_an_absolute_path_names_nothing_of_this_machine(tmp_path: Path) -> None:
     folder = write_kaldi(tmp_path / "k", children(1))
     moved = shutil.move(folder / "wav", tmp_path / "elsewhere")

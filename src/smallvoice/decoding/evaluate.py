@@ -79,7 +79,12 @@ def evaluate(
     report(len(partial.rows), total)
     started = time.monotonic()
     for batch in decode_utterances(left, engine, language, decode.batch_size):
-        partial.add([_row(model, utterance, decoded, decode, language) for utterance, decoded in batch])
+        partial.add(
+            [
+                _row(model, utterance, decoded, decode, language, corpus.facts["synthetic"])
+                for utterance, decoded in batch
+            ]
+        )
         report(len(partial.rows), total)
     seconds = time.monotonic() - started
     rows = sorted([*partial.rows.values(), *_undecodable(corpus, split, model, select)], key=lambda row: row["id"])
@@ -91,7 +96,7 @@ def evaluate(
 
 
 def _row(
-    model: Model, utterance: Utterance, decoded: Decoded, decode: DecodeRecipe, language: str | None
+    model: Model, utterance: Utterance, decoded: Decoded, decode: DecodeRecipe, language: str | None, synthetic: bool
 ) -> dict[str, Any]:
     spoken = utterance.language or language
     return {
@@ -111,6 +116,7 @@ def _row(
         "num_tokens": decoded.num_tokens,
         "avg_logprob": decoded.avg_logprob,
         "capped": decoded.capped,
+        "synthetic": synthetic,
         "flags": utterance.extra.get("flags", []),
         "error": None,
     }
@@ -139,6 +145,7 @@ def _undecodable(corpus: Corpus, split: str, model: Model, select: str | None) -
             "num_tokens": 0,
             "avg_logprob": None,
             "capped": False,
+            "synthetic": corpus.facts["synthetic"],
             "flags": [],
             "error": row["reason"],
         }

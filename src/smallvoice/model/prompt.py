@@ -26,8 +26,8 @@ def prefix_ids(config: GenerationConfig, language: str | None) -> list[int]:
         return [start, no_timestamps]
     if language is None:
         raise RecipeError(
-            "The language is not known: neither the corpus nor the recipe says it. Give it with "
-            "--set corpus.language=en (Whisper's own guess is often wrong for children)."
+            "The language is not known: neither the corpus nor the recipe says it. Give it, for English: "
+            "--language en, or --set corpus.language=en (Whisper's own guess is often wrong for children)."
         )
     token = f"<|{language}|>"
     if token not in config.lang_to_id:

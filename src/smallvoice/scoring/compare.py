@@ -180,6 +180,7 @@ def _about(rows: list[Row]) -> dict[str, Any]:
         "split": ", ".join(sorted({str(row["split"]) for row in rows if row.get("split") is not None})) or None,
         **_size(rows, list(range(len(rows)))),
         "duration_s": sum(row.get("duration_s") or 0.0 for row in rows),
+        "synthetic": any(row.get("synthetic") for row in rows),
         "flagged": len(rows) - len(_unflagged(rows)),
         "normalisers": normalize.description(row.get("language") for row in rows),
     }

@@ -24,6 +24,8 @@ def comparison_table(comparison: dict[str, Any]) -> Table:
         f"Word error rate, {wording.count(comparison['utterances'], 'utterance')}, "
         f"{wording.count(comparison['speakers'], 'speaker')}"
     )
+    if comparison["synthetic"]:
+        table.title += " (synthetic speech: it says nothing about children)"
     table.add_column("", no_wrap=True)
     for heading in ("words", "speakers", *(escape(str(name)) for name in comparison["systems"].values())):
         table.add_column(heading, justify="right")

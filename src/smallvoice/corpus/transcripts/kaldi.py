@@ -8,7 +8,7 @@
 
 Columns are separated by spaces or tabs. Paths in `wav.scp` are relative to the folder or, as in the official
 download of speechocean762 and in Kaldi's own recipes, to one of the folders above it. A folder that holds
-`train`, `dev` or `test` Kaldi folders is read as one source that brings its own split.
+`train`, `dev` or `test` Kaldi folders, itself or in `data`, is read as one source that brings its own split.
 """
 
 from __future__ import annotations
