@@ -24,13 +24,13 @@ format: .venv/dev
 
 .venv/demo: pyproject.toml constraints.txt
 	@echo "Installing smallvoice into .venv (a minute or two) ..."
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	$(PIP) --editable '.[demo]'
 	touch $@
 
 .venv/dev: pyproject.toml constraints.txt
 	@echo "Installing smallvoice and what its tests need into .venv (a minute or two) ..."
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	$(PIP) --editable '.[dev]'
 	touch $@
 

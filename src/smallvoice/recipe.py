@@ -23,8 +23,9 @@ from smallvoice.storage import read_text, write_text
 _STRICT = ConfigDict(extra="forbid", strict=True)
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
-Seconds = Annotated[float, Field(ge=0)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 SplitName = Literal["train", "dev", "test"]
 
 
@@ -48,7 +49,7 @@ class CorpusRecipe:
     language: str | None = None
     """The language of rows that do not say theirs: `en`, `fr`."""
     split: SplitRecipe = Field(default_factory=SplitRecipe)
-    margin_s: Seconds = 0.1
+    margin_s: NotNegative = 0.1
     """Audio kept on either side of a segment cut from a long recording, never into a neighbour."""
     max_segment_s: Annotated[float, Field(gt=0, le=30)] = 30.0
     """Whisper hears 30 seconds: a longer segment is a ledger row."""
@@ -62,7 +63,7 @@ class ModelRecipe:
     """A name, a Hugging Face folder, or a CTranslate2 folder."""
     strategy: Literal["lora"] = "lora"
     rank: Count = 16
-    alpha: Annotated[float, Field(gt=0)] = 32.0
+    alpha: Positive = 32.0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
     targets: list[str] = Field(default_factory=lambda: ["q_proj", "k_proj", "v_proj", "out_proj"])
     """The linear layers that get an adapter, by the last part of their name."""
@@ -104,12 +105,12 @@ class TrainRecipe:
     """A step of the optimiser has at least `batch_size × accumulate` utterances."""
     members: Count = 1
     """Adapters trained one after the other from different seeds; the result is the average of what they do."""
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    learning_rate: Positive = 1e-3
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup: Share = 0.1
     """Share of all steps during which the learning rate rises."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    clip_norm: Annotated[float, Field(gt=0)] = 1.0
+    weight_decay: NotNegative = 0.0
+    clip_norm: Positive = 1.0
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """`auto`: bfloat16 on an accelerator that has it, else float32."""
     text_style: Literal["auto", "corpus", "lower", "whisper"] = "auto"
@@ -128,7 +129,7 @@ class DecodeRecipe:
     """`evaluate`: how hypotheses are made, for the base and the tuned model alike."""
 
     batch_size: Count = 8
-    tokens_per_s: Annotated[float, Field(gt=0)] = 10.0
+    tokens_per_s: Positive = 10.0
     """The cap on new tokens: `tokens_base + tokens_per_s × duration`, at most what the decoder holds."""
     tokens_base: Count = 24
     output_style: Literal["auto", "model", "corpus"] = "auto"
@@ -177,8 +178,13 @@ def load(path: Path, overrides: list[str] | tuple[str, ...] = ()) -> Recipe:
         raise RecipeError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}.") from None
     if not isinstance(content, dict):
         raise RecipeError(f"{path}:1: a recipe is a mapping of stages, found {type(content).__name__}.")
-    content.setdefault("name", re.sub(r"[^A-Za-z0-9_.-]", "_", path.stem))
+    content.setdefault("name", name_of(path))
     return build(apply_overrides(content, overrides), where=str(path), lines=_lines(root))
+
+
+def name_of(path: Path) -> str:
+    """What a recipe is called that does not say so itself: its file's name, as far as a name may hold it."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", path.stem).lstrip("_.-") or "run"
 
 
 def packaged(name: str) -> Path:
@@ -233,10 +239,19 @@ def apply_overrides(content: dict[str, Any], overrides: list[str] | tuple[str, .
     return content
 
 
-def that_train(recipe: Recipe) -> dict[str, Any]:
-    """The parts of a recipe that an adapter depends on; decoding is one, for it chooses the checkpoint."""
-    parts = as_dict(recipe)
-    return {name: parts[name] for name in ("model", "window", "augment", "train", "decode")}
+def of_an_adapter(recipe: Recipe) -> dict[str, Any]:
+    """The settings that an adapter depends on; those of decoding too, for it chooses the checkpoint."""
+    settings = as_dict(recipe)
+    del settings["train"]["checkpoint_every"]
+    del settings["decode"]["output_style"]
+    return {name: settings[name] for name in ("model", "window", "augment", "train", "decode")}
+
+
+def of_a_member(recipe: Recipe) -> dict[str, Any]:
+    """The settings that one of several averaged adapters depends on, but for its seed."""
+    settings = of_an_adapter(recipe)
+    del settings["train"]["members"], settings["train"]["seed"]
+    return settings
 
 
 def as_dict(stage: Any) -> dict[str, Any]:
@@ -250,17 +265,24 @@ def dump(recipe: Recipe, path: Path) -> None:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1, but `1e-3` is a number (as in YAML 1.2) and a key given twice is an error."""
+    """YAML 1.1, but as in YAML 1.2 `1e-3` is a number and `no` (Norwegian) a word; a key given twice is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, "a key must be a word", key.start_mark)
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is given twice", key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(true|false)$", re.IGNORECASE), list("tTfF"))
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
@@ -288,6 +310,8 @@ def _lines(node: yaml.Node | None, path: tuple[str, ...] = ()) -> dict[tuple[str
     found: dict[tuple[str, ...], int] = {}
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
             found[(*path, key.value)] = key.start_mark.line + 1
             found |= _lines(value, (*path, key.value))
     return found

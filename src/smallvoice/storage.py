@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -113,6 +114,21 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def recover_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Read a file to which rows are appended; a last row that was cut off is removed from it.
+
+    Raises:
+        InputError: a row before the last is damaged.
+    """
+    if not path.is_file():
+        return []
+    content = path.read_bytes()
+    if not content.endswith(b"\n"):
+        with replacing(path) as temporary:
+            temporary.write_bytes(content[: content.rfind(b"\n") + 1])
+    return read_jsonl(path)
+
+
 def read_text(path: Path) -> str:
     """Read UTF-8.
 
@@ -155,6 +171,23 @@ def file_digest(*paths: Path) -> str:
             while block := file.read(1 << 20):
                 total.update(block)
     return total.hexdigest()
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep a folder for one process; the lock ends with the process, however it ends.
+
+    Raises:
+        InputError: another process works in it.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise InputError(f"{folder}: another smallvoice works in it now. Wait for it to end.") from None
+    finally:
+        os.close(handle)
 
 
 def write_marker(folder: Path, stage: str, key: str, **facts: Any) -> None:

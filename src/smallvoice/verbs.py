@@ -167,6 +167,7 @@ def run(
         SmallvoiceError: anything a user can mend.
     """
     require("torch", extra="train", why="A run")
+    require("peft", extra="train", why="A run")
     from smallvoice.pipeline import run as run_pipeline
 
     return run_pipeline(recipe, out, data=data, force=force, rehash=rehash)
@@ -213,11 +214,11 @@ def configure(
     Raises:
         SmallvoiceError: anything a user can mend.
     """
-    recipe = (
-        recipes.load(start, overrides)
-        if start
-        else recipes.build(recipes.apply_overrides({"name": out.stem}, overrides))
-    )
+    if start:
+        recipe = recipes.load(start, overrides)
+    else:
+        content = {"name": recipes.name_of(out), "corpus": _as_prepared(corpus) if corpus else {}}
+        recipe = recipes.build(recipes.apply_overrides(content, overrides))
     require("torch", extra="train", why="Counting a model's parameters")
     from smallvoice.training.estimate import plan
 
@@ -226,6 +227,14 @@ def configure(
     for name, value in planned.lines():
         console.print(f"  {name}: {value}")
     return planned.as_dict()
+
+
+def _as_prepared(corpus: Path) -> dict[str, Any]:
+    """How a corpus was prepared, as far as it knows: a recipe for it should say the same."""
+    from smallvoice.corpus.utterance import open_corpus
+
+    facts = open_corpus(corpus).facts
+    return {"language": facts["language"], "select": facts["select"]}
 
 
 def _percent(rate: float | None) -> str:

@@ -99,6 +99,9 @@ def test_who_was_away_finds_the_old_place(lab: Path, tmp_path: Path) -> None:
     between = _places(tmp_path / "out")
     assert {name for name, split in between.items() if not split} == {f"kid{number:03d}" for number in range(5, 10)}
     assert all(before[name] == split for name, split in between.items() if split)
+    pseudonyms = {name: pseudonym for (_, name), pseudonym in _pseudonyms(tmp_path / "out").items()}
+    absent = {pseudonyms[name]: before[name] for name, split in between.items() if not split}
+    assert read_json(tmp_path / "out" / "split.json")["absent"] == absent
     prepared(lab, tmp_path / "out")
     assert _places(tmp_path / "out") == before
 

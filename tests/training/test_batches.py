@@ -19,11 +19,15 @@ def planner(corpus: Path, left_out: frozenset[str] = frozenset(), **settings: ob
     return Planner(open_corpus(corpus), "train", recipe, 3000, set(left_out))
 
 
+def epoch_of(plan: Planner, epoch: int, seed: int) -> list[batches.Step]:
+    return list(plan.epoch(epoch, seed))
+
+
 def test_every_utterance_once_in_batches_of_one_window(tiny_corpus: Path) -> None:
     corpus = open_corpus(tiny_corpus)
     plan = planner(tiny_corpus)
     for epoch in range(3):
-        steps = plan.epoch(epoch, seed=1)
+        steps = epoch_of(plan, epoch, seed=1)
         items = [item for step in steps for batch in step for item in batch]
         assert Counter(item.utterance_id for item in items) == Counter(corpus.index("train")["id"].to_pylist())
         for step in steps:
@@ -35,7 +39,7 @@ def test_windows_fit_the_changed_speed(tiny_corpus: Path) -> None:
     plan = planner(tiny_corpus)
     reader = Reader(open_corpus(tiny_corpus), plan.groups)
     speeds = set()
-    for step in plan.epoch(0, seed=1):
+    for step in epoch_of(plan, 0, seed=1):
         for batch in step:
             for item, utterance in zip(batch, reader.read(batch), strict=True):
                 assert utterance.id == item.utterance_id
@@ -47,20 +51,20 @@ def test_windows_fit_the_changed_speed(tiny_corpus: Path) -> None:
 
 
 def test_order_is_that_of_seed_and_epoch(tiny_corpus: Path) -> None:
-    assert planner(tiny_corpus).epoch(1, seed=3) == planner(tiny_corpus).epoch(1, seed=3)
-    assert planner(tiny_corpus).epoch(1, seed=3) != planner(tiny_corpus).epoch(2, seed=3)
-    assert planner(tiny_corpus).epoch(1, seed=3) != planner(tiny_corpus).epoch(1, seed=4)
+    assert epoch_of(planner(tiny_corpus), 1, seed=3) == epoch_of(planner(tiny_corpus), 1, seed=3)
+    assert epoch_of(planner(tiny_corpus), 1, seed=3) != epoch_of(planner(tiny_corpus), 2, seed=3)
+    assert epoch_of(planner(tiny_corpus), 1, seed=3) != epoch_of(planner(tiny_corpus), 1, seed=4)
 
 
 def test_left_out_utterances_are_not_planned(tiny_corpus: Path) -> None:
     ids = open_corpus(tiny_corpus).index("train")["id"].to_pylist()
     plan = planner(tiny_corpus, frozenset(ids[:3]))
-    planned = {item.utterance_id for step in plan.epoch(0, 0) for batch in step for item in batch}
+    planned = {item.utterance_id for step in epoch_of(plan, 0, 0) for batch in step for item in batch}
     assert planned == set(ids[3:])
 
 
 def test_accumulation_makes_larger_steps(tiny_corpus: Path) -> None:
-    steps = planner(tiny_corpus, accumulate=2).epoch(0, 0)
+    steps = epoch_of(planner(tiny_corpus, accumulate=2), 0, 0)
     assert all(sum(len(batch) for batch in step) >= 8 for step in steps[:-1])
 
 
@@ -68,5 +72,5 @@ def test_small_pools_still_hold_every_utterance(tiny_corpus: Path, monkeypatch: 
     monkeypatch.setattr(batches, "POOL_BYTES", 1)
     plan = planner(tiny_corpus)
     reader = Reader(open_corpus(tiny_corpus), plan.groups)
-    seen = [row.id for step in plan.epoch(0, 0) for batch in step for row in reader.read(batch)]
+    seen = [row.id for step in epoch_of(plan, 0, 0) for batch in step for row in reader.read(batch)]
     assert sorted(seen) == sorted(open_corpus(tiny_corpus).index("train")["id"].to_pylist())

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests import tiny
 
 from smallvoice import recipe as recipes
 from smallvoice import verbs
@@ -19,7 +20,6 @@ from smallvoice.training import augment, loop
 from smallvoice.training.average import average_products
 from smallvoice.training.labels import collate, token_ids
 from smallvoice.training.loop import TeacherForcing, learning_rate
-from tests import tiny
 
 
 def test_schedule() -> None:
@@ -82,11 +82,11 @@ def test_augmentation_is_drawn_from_seed_epoch_and_utterance() -> None:
     recipe = AugmentRecipe(speed=0.1)
 
     def factor(*key: object) -> float:
-        return augment.speed_factor(recipe, augment.draw(*key))  # type: ignore[arg-type]
+        return augment.speed_factor(recipe, *key)  # type: ignore[arg-type]
 
     assert factor(1, 2, "a") == factor(1, 2, "a")
     assert len({factor(1, 2, "a"), factor(2, 2, "a"), factor(1, 3, "a"), factor(1, 2, "b")}) == 4
-    assert augment.speed_factor(AugmentRecipe(), augment.draw(1, 2, "a")) == 1.0
+    assert augment.speed_factor(AugmentRecipe(), 1, 2, "a") == 1.0
 
 
 def test_speed_changes_length_and_pitch() -> None:
@@ -133,5 +133,5 @@ def test_damaged_checkpoint_is_named(tiny_models: dict[str, Path], tiny_corpus: 
     verbs.train(recipe, tiny_corpus, tmp_path)
     path = tmp_path / "checkpoints" / "member-0" / "last" / "trained.safetensors"
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(SmallvoiceError, match="checkpoint in .* is damaged.*Delete that folder"):
+    with pytest.raises(SmallvoiceError, match=r"checkpoint in .* is damaged.*Delete that folder"):
         verbs.train(recipe, tiny_corpus, tmp_path)

@@ -101,6 +101,10 @@ class _Candidate:
     """Its line in the ledger, but for the fate."""
 
 
+_WHO = ("speaker", "age_years", "gender", "language")
+"""Columns that the ledger keeps too: a test's lost words are still somebody's."""
+
+
 @dataclass
 class Intake:
     """Takes recordings apart into rows that wait for their split."""
@@ -138,6 +142,7 @@ class Intake:
             "unit": row["speaker"] or row["session"],
             "brought": row["split"],
             "text": row["text"] or None,
+            **{name: row[name] for name in _WHO},
         }
         if problem.segment and self.selection and self.selection.rejects(row):
             self._selected(entry, row)
@@ -270,6 +275,7 @@ def _entry(source: Source, recording: Recording, segment: Segment, row: dict[str
         "start_s": segment.start_s,
         "end_s": segment.end_s,
         "text": row["text"],
+        **{name: row[name] for name in _WHO},
     }
 
 

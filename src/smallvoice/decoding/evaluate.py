@@ -14,6 +14,7 @@ from smallvoice.corpus.utterance import Corpus, Utterance, open_corpus
 from smallvoice.decoding.engine import decode_utterances
 from smallvoice.decoding.models import Model, open_model
 from smallvoice.decoding.torch_engine import Decoded, TorchEngine
+from smallvoice.errors import InputError
 from smallvoice.model import device
 from smallvoice.recipe import DecodeRecipe
 from smallvoice.run_folder import RunFolder
@@ -24,9 +25,9 @@ from smallvoice.storage import (
     no_space_as_error,
     read_json,
     read_jsonl,
+    recover_jsonl,
     write_json,
     write_jsonl,
-    write_text,
 )
 
 log = logging.getLogger(__name__)
@@ -64,17 +65,18 @@ def evaluate(
     Raises:
         SmallvoiceError: anything a user can mend.
     """
-    decode = decode or DecodeRecipe()
     corpus = open_corpus(corpus_folder)
     total = corpus.splits().get(split, 0)
     utterances = corpus.utterances(split, select)
     model = open_model(model_name)
+    decode = decode or model.decode or DecodeRecipe()
     language = language or corpus.facts["language"] or (model.facts.language if model.facts else None)
     engine = TorchEngine(model.whisper, model.window, decode)
     run = RunFolder(out)
     path = run.hypotheses(model.system, split)
     key = digest(corpus.facts["key"], split, select, asdict(decode), asdict(model.window), language)
-    partial = _Partial(path, digest(key, model.whisper.name, model.adapter_sha256))
+    partial = _Partial(path, digest(key, model.key))
+    continued = bool(partial.rows)
     left = (utterance for utterance in utterances if utterance.id not in partial.rows)
     report(len(partial.rows), total)
     started = time.monotonic()
@@ -86,8 +88,14 @@ def evaluate(
             ]
         )
         report(len(partial.rows), total)
-    seconds = time.monotonic() - started
+    seconds = None if continued else time.monotonic() - started
     rows = sorted([*partial.rows.values(), *_undecodable(corpus, split, model, select)], key=lambda row: row["id"])
+    if not rows:
+        raise InputError(
+            f"{corpus_folder}: no utterance of {split} fits {select!r}."
+            if select
+            else f"{corpus_folder}: {split} is empty."
+        )
     write_jsonl(path, rows)
     partial.remove()
     block = _block(model, corpus, rows, split, select, decode, seconds)
@@ -135,7 +143,7 @@ def _undecodable(corpus: Corpus, split: str, model: Model, select: str | None) -
             "reference": row["text"],
             "hypothesis": "",
             "decoded": "",
-            "language": corpus.facts["language"],
+            "language": row.get("language") or corpus.facts["language"],
             "speaker": row.get("speaker"),
             "recording": None,
             "age_years": row.get("age_years"),
@@ -150,12 +158,12 @@ def _undecodable(corpus: Corpus, split: str, model: Model, select: str | None) -
             "error": row["reason"],
         }
         for row in lost
-        if row["reason"] not in NOT_LOST
+        if not row["reason"].startswith(NOT_LOST)
     ]
 
 
 NOT_LOST = ("not selected", "given twice")
-"""Reasons for which `prepare` drops what a test does not miss."""
+"""Beginnings of the reasons for which `prepare` drops what a test does not miss."""
 
 
 def _block(
@@ -165,7 +173,7 @@ def _block(
     split: str,
     select: str | None,
     decode: DecodeRecipe,
-    seconds: float,
+    seconds: float | None,
 ) -> dict[str, Any]:
     """What `evaluation_results.json` holds of one model."""
     audio_s = sum(row["duration_s"] or 0.0 for row in rows)
@@ -175,12 +183,16 @@ def _block(
     return {
         "model": model.whisper.name,
         "weights": model.whisper.origin,
-        "adapter_sha256": model.adapter_sha256,
+        "adapter_sha256": model.key if model.parameters.trainable else None,
         "trainable_parameters": model.parameters.trainable,
         "total_parameters": model.parameters.total,
         "split": split,
         "select": select,
-        "corpus": {"sources": _public_sources(corpus), "synthetic": corpus.facts["synthetic"]},
+        "corpus": {
+            "sources": _public_sources(corpus),
+            "synthetic": corpus.facts["synthetic"],
+            "key": corpus.facts["key"],
+        },
         "decoding": {
             **asdict(decode),
             "search": "greedy",
@@ -203,18 +215,19 @@ def _public_sources(corpus: Corpus) -> list[str]:
     return [name if name in sources.NAMES else "a local folder" for name in names]
 
 
-def _seen_in_training(model: Model, rows: list[dict[str, Any]]) -> int:
-    """How many of the utterances training or the choice of its checkpoint saw."""
+def _seen_in_training(model: Model, rows: list[dict[str, Any]]) -> int | None:
+    """How many of the utterances training or the choice of its checkpoint saw; None where nobody knows."""
     trained_on = RunFolder(model.run).trained_on if model.run else None
     if trained_on is None or not trained_on.is_file():
-        return 0
+        return None
     seen = {row["id"] for row in read_jsonl(trained_on)}
     return sum(row["id"] in seen for row in rows)
 
 
 def _add_result(path: Path, system: str, split: str, block: dict[str, Any]) -> None:
-    """Put a model beside the others."""
-    models = read_json(path)["models"] if path.is_file() else {}
+    """Put a model beside the others on the same corpus; what was measured on another one makes way."""
+    before = read_json(path)["models"] if path.is_file() else {}
+    models = {name: other for name, other in before.items() if other["corpus"]["key"] == block["corpus"]["key"]}
     write_json(path, {"split": split, "models": {**models, system: block}})
 
 
@@ -223,13 +236,11 @@ class _Partial:
 
     def __init__(self, path: Path, key: str) -> None:
         self.path = path.with_name(f".{path.name}.{key[:12]}.part")
-        self.rows: dict[str, dict[str, Any]] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
-        if self.path.is_file():
-            text = self.path.read_text(encoding="utf-8")
-            # The last line may be half a line.
-            write_text(self.path, text[: text.rfind("\n") + 1])
-            self.rows = {row["id"]: row for row in read_jsonl(self.path)}
+        self.rows = {row["id"]: row for row in recover_jsonl(self.path)}
+        for other in path.parent.glob(f".{path.name}.*.part"):
+            if other != self.path:
+                other.unlink()
 
     def add(self, rows: list[dict[str, Any]]) -> None:
         with no_space_as_error(self.path), self.path.open("a", encoding="utf-8") as file:

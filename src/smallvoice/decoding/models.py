@@ -10,7 +10,7 @@ from smallvoice.errors import InputError
 from smallvoice.model import adapt, device, tuned, weights
 from smallvoice.model.weights import Whisper
 from smallvoice.model.window import FULL_WINDOW
-from smallvoice.recipe import WindowRecipe
+from smallvoice.recipe import DecodeRecipe, WindowRecipe
 from smallvoice.run_folder import RunFolder
 from smallvoice.storage import file_digest
 
@@ -24,14 +24,17 @@ class Model:
     facts: tuned.TunedFacts | None
     """None for a model that smallvoice did not tune: it hears 30 s, and its text is taken as it is."""
     parameters: adapt.ParameterCount
-    adapter_sha256: str | None
+    key: str
+    """What tells it from other models: the sha256 of an adapter, the fingerprint of other weights."""
     run: Path | None
-    """The run that the adapter belongs to."""
+    """The run that an adapter belongs to."""
+    decode: DecodeRecipe | None
+    """How its run decodes."""
 
     @property
     def system(self) -> str:
         """How its files are called."""
-        return "tuned" if self.adapter_sha256 else "base"
+        return "tuned" if self.parameters.trainable else "base"
 
     def output(self, decoded: str, wish: str, language: str | None) -> str:
         """What is scored: the tuned model's text in the corpus's style, any other model's as it is."""
@@ -51,7 +54,7 @@ def open_model(name: str) -> Model:
     whisper = weights.load(name)
     parameters = adapt.ParameterCount(0, adapt.count_parameters(whisper.network).total)
     whisper.network.to(device.best_device())
-    return Model(whisper, FULL_WINDOW, None, parameters, None, None)
+    return Model(whisper, FULL_WINDOW, None, parameters, weights.fingerprint(name), None, None)
 
 
 def _adapter_in(folder: Path) -> Path | None:
@@ -72,13 +75,20 @@ def _adapter_in(folder: Path) -> Path | None:
 
 def _tuned(folder: Path) -> Model:
     facts = tuned.read(folder)
+    name = facts.base if facts else adapt.base_of(folder)
     run = RunFolder(folder.resolve().parent)
-    in_run = run.recipe.is_file()
-    named = facts.base if facts else adapt.base_of(folder)
-    # A run's base may be a folder, of which the adapter knows only the name.
-    whisper = weights.load(recipes.load(run.recipe).model.base if in_run else named)
+    recipe = recipes.load(run.recipe) if run.recipe.is_file() else None
+    whisper = weights.load(recipe.model.base if recipe and name == weights.LOCAL else name)
+    if whisper.name != name:
+        raise InputError(f"{folder}: this adapter belongs to {name}, and its run's recipe names {whisper.name}.")
     parameters = adapt.load_adapter(whisper, folder)
     whisper.network.to(device.best_device())
-    window = facts.window if facts else FULL_WINDOW
-    sha256 = file_digest(folder / "adapter_model.safetensors")
-    return Model(whisper, window, facts, parameters, sha256, run.path if in_run else None)
+    return Model(
+        whisper=whisper,
+        window=facts.window if facts else FULL_WINDOW,
+        facts=facts,
+        parameters=parameters,
+        key=file_digest(folder / "adapter_model.safetensors"),
+        run=run.path if recipe else None,
+        decode=recipe.decode if recipe else None,
+    )

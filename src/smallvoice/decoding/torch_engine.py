@@ -103,7 +103,7 @@ def greedy(
     suppressed, suppressed_first = suppressed.to(device), suppressed_first.to(device)
     rows: list[list[int]] = [[] for _ in caps]
     logprobs = torch.zeros(len(caps), device=device)
-    active = torch.ones(len(caps), dtype=torch.bool, device=device)
+    active = [True] * len(caps)
     inputs = torch.tensor(prefix, device=device).expand(len(caps), -1)
     cache = None
     for step in range(max(caps)):
@@ -116,15 +116,12 @@ def greedy(
         if step == 0:
             logits[:, suppressed_first] = -torch.inf
         best = logits.max(dim=-1)
-        logprobs += torch.where(active, best.values - logits.logsumexp(dim=-1), 0.0)
-        chosen = best.indices.tolist()
-        for index, token in enumerate(chosen):
+        logprobs += torch.where(torch.tensor(active, device=device), best.values - logits.logsumexp(dim=-1), 0.0)
+        for index, token in enumerate(best.indices.tolist()):
             if active[index]:
                 rows[index].append(token)
-        active &= torch.tensor([c != end and len(r) < cap for c, r, cap in zip(chosen, rows, caps, strict=True)]).to(
-            device
-        )
-        if not active.any():
+                active[index] = token != end and len(rows[index]) < caps[index]
+        if not any(active):
             break
         inputs = best.indices.unsqueeze(1)
     return rows, logprobs.tolist()

@@ -7,6 +7,7 @@ import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
@@ -44,6 +45,7 @@ def adapt(whisper: Whisper, recipe: ModelRecipe, seed: int) -> PeftModel:
         RecipeError: a target that no layer of the model is called.
     """
     layers = {name.split(".")[-1] for name, module in whisper.network.named_modules() if _is_linear(module)}
+    layers.discard("proj_out")  # its weight is the token embedding's too: merging would change both
     unknown = [target for target in recipe.targets if target not in layers]
     if unknown or not recipe.targets:
         raise RecipeError(
@@ -86,13 +88,14 @@ def load_adapter(whisper: Whisper, folder: Path) -> ParameterCount:
     Raises:
         InputError: the folder's adapter does not fit the base.
     """
+    _require_lora(folder)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
             adapted = PeftModel.from_pretrained(whisper.network, str(folder), is_trainable=True)
         count = count_parameters(adapted)
         whisper.network = adapted.merge_and_unload().eval()
-    except (RuntimeError, ValueError, OSError, SafetensorError) as error:
+    except (RuntimeError, ValueError, KeyError, TypeError, OSError, SafetensorError) as error:
         raise InputError(f"{folder}: this adapter does not fit {whisper.name}: {str(error).splitlines()[0]}") from None
     return count
 
@@ -103,13 +106,26 @@ def base_of(folder: Path) -> str:
     Raises:
         InputError: it names none.
     """
-    try:
-        name = json.loads(read_text(folder / "adapter_config.json")).get("base_model_name_or_path")
-    except (json.JSONDecodeError, AttributeError):
-        name = None
+    name = _config(folder).get("base_model_name_or_path")
     if not name:
         raise InputError(f"{folder / 'adapter_config.json'}: names no base model (base_model_name_or_path).")
     return str(name)
+
+
+def _require_lora(folder: Path) -> None:
+    """PEFT would look for a missing file on the hub, and would unpickle `adapter_model.bin`."""
+    if not (folder / "adapter_model.safetensors").is_file():
+        raise InputError(f"{folder}: no adapter_model.safetensors. Save the adapter with PEFT 0.6 or later.")
+    if (kind := _config(folder).get("peft_type")) != "LORA":
+        raise InputError(f"{folder}: an adapter of type {kind}; smallvoice reads LORA.")
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(read_text(folder / "adapter_config.json"))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{folder / 'adapter_config.json'}:{error.lineno}: not valid JSON: {error.msg}.") from None
+    return content if isinstance(content, dict) else {}
 
 
 def count_parameters(network: torch.nn.Module) -> ParameterCount:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from smallvoice.errors import RecipeError
+
 
 def best_device() -> torch.device:
     """CUDA, else Apple's MPS, else the CPU."""
@@ -15,10 +17,16 @@ def best_device() -> torch.device:
 
 
 def training_precision(wish: str, device: torch.device) -> str:
-    """`float32`, `bfloat16` or `float16`. `auto`: bfloat16 on CUDA where the device has it, else float32."""
+    """`float32`, `bfloat16` or `float16`. `auto`: bfloat16 on CUDA where the device has it, else float32.
+
+    Raises:
+        RecipeError: float16 on a CPU.
+    """
+    if wish == "float16" and device.type == "cpu":
+        raise RecipeError("train.precision: float16 needs a GPU, and none is found; use float32 or auto.")
     if wish != "auto":
         return wish
-    if device.type == "cuda" and torch.cuda.is_bf16_supported():
+    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return "bfloat16"
     return "float32"
 

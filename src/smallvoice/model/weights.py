@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,12 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from transformers import GenerationConfig, WhisperForConditionalGeneration, WhisperTokenizer
+from transformers.models.whisper.tokenization_whisper import LANGUAGES
 from transformers.utils.logging import disable_progress_bar
 
 from smallvoice.errors import InputError, WeightsError
 from smallvoice.model import ctranslate2_weights
-from smallvoice.storage import file_digest, read_text
+from smallvoice.storage import digest, file_digest, read_text
 
 log = logging.getLogger(__name__)
 disable_progress_bar()  # of transformers, for each file that it reads
@@ -78,7 +80,7 @@ class Whisper:
     network: WhisperForConditionalGeneration
     tokenizer: WhisperTokenizer
     name: str
-    """The hub id, or the folder's own name: never a path, for it is written into what leaves the machine."""
+    """The hub id where it is known, else `LOCAL`: it is written into what leaves the machine."""
     origin: str
     """Where the weights were read from, in words without a path."""
 
@@ -87,9 +89,23 @@ class Whisper:
         return self.network.generation_config
 
 
+def offline() -> bool:
+    """Whether the user has switched the hub off, as huggingface_hub reads it."""
+    return os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "TRUE", "YES", "ON")
+
+
 def hub_id(name: str) -> str:
     """`tiny.en` is short for `openai/whisper-tiny.en`."""
     return f"openai/whisper-{name}" if name in SIZES else name
+
+
+def fingerprint(name: str) -> str:
+    """What tells one set of weights from another without reading them: a name, or a folder's files."""
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        return hub_id(name)
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return digest([[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files])
 
 
 def load(name: str, *, download: bool = True) -> Whisper:
@@ -137,7 +153,7 @@ def _from_folder(folder: Path) -> Whisper:
 
 
 def _name_of(folder: Path) -> str:
-    """The hub id of a folder's model where it can be known, else the folder's own name; never a path."""
+    """The hub id of a folder's model where it can be known, else `LOCAL`."""
     for identifier, package in PACKAGES.items():
         model = folder / "model.bin"
         if model.is_file() and model.stat().st_size == package.size and file_digest(model) == package.sha256:
@@ -145,7 +161,15 @@ def _name_of(folder: Path) -> str:
     for part in reversed(folder.resolve().parts):
         if part.startswith("models--"):  # the hub's cache: models--openai--whisper-base/snapshots/REVISION
             return part.removeprefix("models--").replace("--", "/")
-    return folder.resolve().name
+    if (folder / "config.json").is_file():
+        named = re.search(r'"_name_or_path":\s*"([\w.-]+/[\w.-]+)"', read_text(folder / "config.json"))
+        if named:
+            return named[1]
+    return LOCAL
+
+
+LOCAL = "local-model"
+"""A model in a folder, whose name may be that of a school or a child."""
 
 
 def _from_transformers(folder: Path, name: str, origin: str) -> Whisper:
@@ -154,15 +178,41 @@ def _from_transformers(folder: Path, name: str, origin: str) -> Whisper:
         tokenizer = WhisperTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise WeightsError(f"{folder}: cannot be loaded as a Whisper model: {str(error).splitlines()[0]}") from None
+    _complete(network.generation_config, tokenizer, network.config.vocab_size)
     return Whisper(network.eval(), tokenizer, name, origin)
 
 
+def _complete(generation: GenerationConfig, tokenizer: WhisperTokenizer, vocab_size: int) -> None:
+    """Fill in what older folders do not say of the prefix, from the tokenizer; what is there stays."""
+    ids = tokenizer.get_vocab()
+    languages = {f"<|{code}|>": ids[f"<|{code}|>"] for code in LANGUAGES if f"<|{code}|>" in ids}
+    settings = {
+        "decoder_start_token_id": ids["<|startoftranscript|>"],
+        "no_timestamps_token_id": ids["<|notimestamps|>"],
+        "is_multilingual": vocab_size > ENGLISH_ONLY_VOCABULARY,
+        "lang_to_id": languages,
+        "task_to_id": {task: ids[f"<|{task}|>"] for task in ("transcribe", "translate")},
+        "eos_token_id": tokenizer.eos_token_id,
+        "suppress_tokens": None,
+        "begin_suppress_tokens": None,
+    }
+    for name, value in settings.items():
+        if getattr(generation, name, None) is None:
+            setattr(generation, name, value)
+
+
+ENGLISH_ONLY_VOCABULARY = 51_864
+
+
 def _from_cache(identifier: str) -> Whisper:
-    return _from_transformers(_snapshot(identifier, local=True), identifier, "hub cache")
+    try:
+        return _from_transformers(_snapshot(identifier, local=True), identifier, "hub cache")
+    except WeightsError:
+        raise _NotThere("only part of it is in the hub's cache") from None
 
 
 def _from_hub(identifier: str) -> Whisper:
-    if os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "TRUE", "YES", "ON"):
+    if offline():
         raise _NotThere("the hub is switched off (HF_HUB_OFFLINE)")
     return _from_transformers(_snapshot(identifier, local=False), identifier, "hub")
 
@@ -176,7 +226,7 @@ def _snapshot(identifier: str, *, local: bool) -> Path:
     try:
         folder = huggingface_hub.snapshot_download(
             identifier,
-            allow_patterns=["*.json", "model*.safetensors", "*.txt"],
+            allow_patterns=["*.json", "model.safetensors", "model-*.safetensors", "*.txt"],
             etag_timeout=HUB_TIMEOUT_S,
             local_files_only=local,
         )

@@ -18,9 +18,11 @@ def draw(seed: int, epoch: int, utterance: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(key[:8], "little"))
 
 
-def speed_factor(recipe: AugmentRecipe, rng: np.random.Generator) -> float:
+def speed_factor(recipe: AugmentRecipe, seed: int, epoch: int, utterance: str) -> float:
     """How much faster the utterance is played: between 1 - speed and 1 + speed."""
-    return 1.0 + recipe.speed * rng.uniform(-1.0, 1.0)
+    if not recipe.speed:
+        return 1.0
+    return 1.0 + recipe.speed * draw(seed, epoch, utterance).uniform(-1.0, 1.0)
 
 
 def change_speed(waveform: np.ndarray, factor: float) -> np.ndarray:

@@ -7,6 +7,7 @@ planning reads durations only.
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from smallvoice.training import augment
 POOL_BYTES = 64 * 2**20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """One utterance of one epoch."""
 
@@ -49,16 +50,22 @@ class Planner:
         self.recipe = recipe
         self.max_frames = max_frames
         self.left_out = left_out
-        index = corpus.index(split)
-        where = zip(index["shard"].to_pylist(), index["row_group"].to_pylist(), strict=True)
-        self.ids: dict[tuple[str, int], list[str]] = defaultdict(list)
-        for place, utterance_id in zip(where, index["id"].to_pylist(), strict=True):
-            self.ids[place].append(utterance_id)
+        self.ids = corpus.index(split)["id"]
+        self.starts = [0, *itertools.accumulate(len(group.durations_s) for group in self.groups)]
+        """Where each row group begins in the index."""
 
-    def epoch(self, epoch: int, seed: int) -> list[Step]:
-        """All steps of an epoch, in order."""
+    def steps(self, epochs: int, seed: int) -> Iterator[Step]:
+        """The steps of all epochs, in order, planned a pool at a time."""
+        return (step for epoch in range(epochs) for step in self.epoch(epoch, seed))
+
+    def num_steps(self, epochs: int, seed: int, max_steps: int | None) -> int:
+        """How many steps that makes: the rests of buckets differ from epoch to epoch."""
+        return sum(1 for _ in itertools.islice(self.steps(epochs, seed), max_steps))
+
+    def epoch(self, epoch: int, seed: int) -> Iterator[Step]:
+        """The steps of an epoch, in order."""
         rng = np.random.default_rng([seed, epoch])
-        return [step for pool in self._pools(rng) for step in self._steps(pool, epoch, seed, rng)]
+        return (step for pool in self._pools(rng) for step in self._steps(pool, epoch, seed, rng))
 
     def _pools(self, rng: np.random.Generator) -> Iterator[list[int]]:
         pool: list[int] = []
@@ -94,14 +101,16 @@ class Planner:
 
     def _items(self, number: int, epoch: int, seed: int) -> Iterator[Item]:
         group = self.groups[number]
-        for row, (utterance_id, duration_s) in enumerate(
-            zip(self.ids[group.shard, group.index], group.durations_s, strict=True)
-        ):
+        for row, (utterance_id, duration_s) in enumerate(zip(self._ids_of(number), group.durations_s, strict=True)):
             if utterance_id in self.left_out:
                 continue
-            speed = augment.speed_factor(self.recipe.augment, augment.draw(seed, epoch, utterance_id))
+            speed = augment.speed_factor(self.recipe.augment, seed, epoch, utterance_id)
             frames = windows.num_frames(duration_s / speed, self.recipe.window, self.max_frames)
             yield Item(number, row, utterance_id, epoch, speed, frames)
+
+    def _ids_of(self, number: int) -> list[str]:
+        found: list[str] = self.ids.slice(self.starts[number], len(self.groups[number].durations_s)).to_pylist()
+        return found
 
 
 class Reader:

@@ -1,13 +1,14 @@
 """Training state on disk: safetensors and JSON only, replaced as a whole.
 
-    checkpoints/member-0/last/   from where a run that was cut off continues
-    checkpoints/member-0/best/   the adapter with the lowest dev word error rate so far
+    checkpoints/member-0/last/      from where a run that was cut off continues
+    checkpoints/member-0/best-188/  the adapter of step 188, when `last` says that it is the best on dev so far
 
 Random numbers need no state: every draw is a function of (seed, epoch, utterance) or (seed, step).
 """
 
 from __future__ import annotations
 
+import logging
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from safetensors.torch import save as serialize
 
 from smallvoice.errors import InputError
 from smallvoice.storage import no_space_as_error, read_json, replacing, write_json
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -47,14 +50,27 @@ def save(folder: Path, network: torch.nn.Module, optimizer: torch.optim.Optimize
     shutil.rmtree(fresh, ignore_errors=True)
     with no_space_as_error(folder):
         fresh.mkdir(parents=True)
-        (fresh / "trained.safetensors").write_bytes(serialize(trained_tensors(network)))
-        (fresh / "optimizer.safetensors").write_bytes(serialize(_optimizer_tensors(optimizer)))
+        save_trained(fresh, network)
+        with replacing(fresh / "optimizer.safetensors") as temporary:
+            temporary.write_bytes(serialize(_optimizer_tensors(optimizer)))
         write_json(fresh / "progress.json", asdict(progress))
     replace_folder(fresh, folder)
 
 
+def best_folder(member: Path, progress: Progress) -> Path:
+    """Where the best adapter so far is."""
+    return member / f"best-{progress.best_step}"
+
+
+def remove_outdated(member: Path, progress: Progress) -> None:
+    """Remove what was the best before, once `last` knows the new one."""
+    for folder in member.glob("best-*"):
+        if folder != best_folder(member, progress):
+            shutil.rmtree(folder)
+
+
 def replace_folder(fresh: Path, folder: Path) -> None:
-    """Put `fresh` where `folder` was. Cut off between the two renames, `restore` finds the old one."""
+    """Put `fresh` where `folder` was. Cut off between the two renames, the old one is `.FOLDER.old`."""
     old = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
@@ -76,6 +92,9 @@ def restore(folder: Path, network: torch.nn.Module, optimizer: torch.optim.Optim
         return None
     progress = Progress(**read_json(folder / "progress.json"))
     if progress.key != key:
+        log.warning(
+            "The checkpoint at step %d is of other settings or another corpus: training begins anew.", progress.step
+        )
         return None
     try:
         load_trained(network, folder)

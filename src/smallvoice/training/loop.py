@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import signal
@@ -24,7 +25,7 @@ from smallvoice.model import window as windows
 from smallvoice.model.weights import Whisper
 from smallvoice.recipe import Recipe, TrainRecipe
 from smallvoice.scoring.word_errors import ErrorCounts
-from smallvoice.storage import json_line, read_jsonl, write_jsonl
+from smallvoice.storage import json_line, no_space_as_error, recover_jsonl, write_jsonl
 from smallvoice.training import augment, checkpoint
 from smallvoice.training.batches import Batch, Planner, Reader, Step
 from smallvoice.training.labels import IGNORED, Labels, collate
@@ -49,7 +50,9 @@ class TeacherForcing(torch.nn.Module):
         """
         whisper = self.network.get_base_model()
         encoded = windows.encode(whisper, mel)
-        hidden = whisper.model.decoder(input_ids=inputs, encoder_hidden_states=encoded.last_hidden_state)
+        hidden = whisper.model.decoder(
+            input_ids=inputs, encoder_hidden_states=encoded.last_hidden_state, use_cache=False
+        )
         scored = targets != IGNORED  # the projection to 51,865 tokens only where there is a loss
         logits = whisper.proj_out(hidden.last_hidden_state[scored]).float()
         return functional.cross_entropy(logits, targets[scored], reduction="sum")
@@ -89,7 +92,7 @@ def learning_rate(step: int, num_steps: int, recipe: TrainRecipe) -> float:
 
 
 def train_member(member: Member) -> checkpoint.Progress:
-    """Train to the end, from the last checkpoint where there is one; leaves the best adapter in `folder/best`.
+    """Train to the end, from the last checkpoint if any; leaves the best adapter in `checkpoint.best_folder`.
 
     Raises:
         SmallvoiceError: the loss is not finite, the disk is full, the checkpoint is damaged.
@@ -110,30 +113,32 @@ def train_member(member: Member) -> checkpoint.Progress:
         _say_continued(progress)
     progress.threads = torch.get_num_threads()
     metrics = _Metrics(member.folder / "metrics.jsonl", progress.step, member.report)
-    plan = [step for epoch in range(recipe.epochs) for step in member.planner.epoch(epoch, member.seed)]
-    plan = plan[: recipe.max_steps]
-    evaluations = {round(len(plan) * (number + 1) / recipe.evaluations) for number in range(recipe.evaluations)}
+    num_steps = member.planner.num_steps(recipe.epochs, member.seed, recipe.max_steps)
+    evaluations = {round(num_steps * (number + 1) / recipe.evaluations) for number in range(recipe.evaluations)}
     reader = Reader(member.corpus, member.planner.groups)
     started = time.monotonic() - progress.seconds
 
     def save() -> None:
         progress.seconds = time.monotonic() - started
         checkpoint.save(last, member.network, optimizer, progress)
+        checkpoint.remove_outdated(member.folder, progress)
 
     with _stop_between_steps() as stopped:
-        for number in range(progress.step, len(plan)):
-            rate = learning_rate(number, len(plan), recipe)
+        steps = itertools.islice(member.planner.steps(recipe.epochs, member.seed), progress.step, num_steps)
+        for number, step in enumerate(steps, progress.step):
+            rate = learning_rate(number, num_steps, recipe)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            row = _take_step(member, model, optimizer, reader, plan[number], number)
+            row = _take_step(member, model, optimizer, reader, step, number)
             progress.step = number + 1
-            metrics.add({"kind": "step", "step": progress.step, "of": len(plan), "learning_rate": rate, **row})
+            metrics.add({"kind": "step", "step": progress.step, "of": num_steps, "learning_rate": rate, **row})
             if progress.step in evaluations:
                 _evaluate(member, progress, metrics)
-            if progress.step % recipe.checkpoint_every == 0 and progress.step < len(plan):
+            if progress.step == num_steps:
+                break
+            if progress.step % recipe.checkpoint_every == 0 or progress.step in evaluations or stopped.is_set():
                 save()
-            if stopped.is_set() and progress.step < len(plan):
-                save()
+            if stopped.is_set():
                 raise KeyboardInterrupt
     progress.finished = True
     save()
@@ -151,7 +156,7 @@ def _take_step(
     loss_sum = 0.0
     for index, (mel, labels) in enumerate(prepared):
         # Dropout draws from here, so a continued run repeats it without any saved state.
-        torch.manual_seed((member.seed << 40) + (number << 10) + index)
+        torch.manual_seed(((member.seed << 40) + (number << 10) + index) % 2**63)
         last = index == len(prepared) - 1
         with nullcontext() if last else member.accelerator.no_sync(model):
             with member.accelerator.autocast():
@@ -208,20 +213,20 @@ def _evaluate(member: Member, progress: checkpoint.Progress, metrics: _Metrics) 
     metrics.add({"kind": "dev", "step": progress.step, "best": best, **counts.as_dict(), "seconds": seconds})
     if best:
         progress.best, progress.best_step = asdict(counts), progress.step
-        checkpoint.save_trained(member.folder / "best", member.network)
+        checkpoint.save_trained(checkpoint.best_folder(member.folder, progress), member.network)
 
 
 class _Metrics:
     """Rows of `metrics.jsonl`; what was written after the checkpoint that training continues from is dropped."""
 
     def __init__(self, path: Path, step: int, report: Callable[[dict[str, Any]], None]) -> None:
-        rows = read_jsonl(path) if step and path.is_file() else []
+        rows = recover_jsonl(path) if step else []
         write_jsonl(path, [row for row in rows if row["step"] <= step])
         self.path = path
         self.report = report
 
     def add(self, row: dict[str, Any]) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
+        with no_space_as_error(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json_line(row))
         self.report(row)
 

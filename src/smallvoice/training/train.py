@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
 import shutil
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import torch
 from accelerate import Accelerator
 from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 
+from smallvoice import recipe as recipes
 from smallvoice.corpus.text_style import TextFacts, to_training_text, training_style
 from smallvoice.corpus.utterance import Corpus, open_corpus
 from smallvoice.decoding.engine import decode_utterances
@@ -23,7 +25,7 @@ from smallvoice.model import adapt, device, tuned, weights
 from smallvoice.model import window as windows
 from smallvoice.model.prompt import prefix_ids
 from smallvoice.model.weights import Whisper
-from smallvoice.recipe import Recipe, that_train
+from smallvoice.recipe import Recipe
 from smallvoice.run_folder import RunFolder
 from smallvoice.scoring.normalize import for_language
 from smallvoice.scoring.word_errors import ErrorCounts, count_all, total
@@ -66,6 +68,7 @@ def train(recipe: Recipe, corpus_folder: Path, run_folder: Path, report: Report 
     """
     run = RunFolder(run_folder)
     corpus = open_corpus(corpus_folder)
+    recipes.dump(recipe, run.recipe)
     whisper = weights.load(recipe.model.base)
     setup = _Setup(recipe, corpus, whisper)
     write_jsonl(run.left_out, setup.left_out)
@@ -80,8 +83,8 @@ def train(recipe: Recipe, corpus_folder: Path, run_folder: Path, report: Report 
         average = average_products([member.state for member in members])
         candidates[AVERAGE] = (average, _dev_errors_of(setup, average, len(members)))
     chosen = min(candidates, key=lambda name: candidates[name][1].errors)
-    adapter = _write_adapter(run, setup, candidates[chosen][0], len(members) if chosen == AVERAGE else 1)
     write_jsonl(run.trained_on, setup.trained_on())
+    adapter = _write_adapter(run, setup, candidates[chosen][0], len(members) if chosen == AVERAGE else 1)
     return TrainResult(
         trained=members[0].parameters,
         adapter=adapter,
@@ -100,12 +103,16 @@ class _Setup:
     """What all members share: texts, order, dev scores."""
 
     def __init__(self, recipe: Recipe, corpus: Corpus, whisper: Whisper) -> None:
+        _require_splits(corpus)
         self.recipe, self.corpus, self.whisper = recipe, corpus, whisper
         self.language = recipe.corpus.language or corpus.facts["language"]
         self.facts = TextFacts(**corpus.facts["text"])
         self.style = training_style(recipe.train.text_style, self.facts)
-        self.prefix_length = len(prefix_ids(whisper.generation, self.language))
-        _require_splits(corpus)
+        languages = set(corpus.columns("train", ["language"])["language"].unique().to_pylist())
+        # As long in every language; a row's own is checked here too, before any work is done.
+        self.prefix_length = max(
+            len(prefix_ids(whisper.generation, language or self.language)) for language in languages
+        )
         self.left_out = list(self._too_long())
         if len(self.left_out) == corpus.splits()["train"]:
             raise InputError("No training utterance can be used: each text is longer than Whisper's decoder.")
@@ -130,11 +137,12 @@ class _Setup:
         """Word errors of free decoding on dev, normalised, with the network as it is now."""
         engine = TorchEngine(self.whisper, self.recipe.window, self.recipe.decode)
         decoded = decode_utterances(self.corpus.utterances("dev"), engine, self.language, self.recipe.decode.batch_size)
-        normalise = for_language(self.language)
-        pairs = [(utterance.text, hypothesis.text) for batch in decoded for utterance, hypothesis in batch]
-        return total(
-            count_all([normalise.words(text) for text, _ in pairs], [normalise.words(text) for _, text in pairs])
-        )
+        references, heard = [], []
+        for utterance, hypothesis in itertools.chain.from_iterable(decoded):
+            normalise = for_language(utterance.language or self.language)
+            references.append(normalise.words(utterance.text))
+            heard.append(normalise.words(hypothesis.text))
+        return total(count_all(references, heard))
 
     def trained_on(self) -> Iterator[dict[str, Any]]:
         """Every utterance that training or the choice of a checkpoint saw."""
@@ -180,11 +188,17 @@ def _train_member(setup: _Setup, number: int, accelerator: Accelerator, run: Run
         evaluate=setup.dev_errors,
         folder=_member_folder(run, number),
         seed=seed,
-        key=digest(that_train(recipe), setup.language, setup.corpus.facts["key"], number),
+        key=digest(
+            recipes.of_a_member(recipe),
+            weights.fingerprint(recipe.model.base),
+            setup.language,
+            setup.corpus.facts["key"],
+            seed,
+        ),
         report=lambda row: report({"member": number, **row}),
     )
     progress = train_member(member)
-    checkpoint.load_trained(network, member.folder / "best")
+    checkpoint.load_trained(network, checkpoint.best_folder(member.folder, progress))
     trained = _Trained(
         state={
             name: tensor.cpu().clone()
