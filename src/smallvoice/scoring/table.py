@@ -26,23 +26,20 @@ def comparison_table(comparison: dict[str, Any]) -> Table:
     )
     if comparison["synthetic"]:
         table.title += " (synthetic speech: it says nothing about children)"
-    table.add_column("", no_wrap=True)
-    for heading in ("words", "speakers", *(escape(str(name)) for name in comparison["systems"].values())):
-        table.add_column(heading, justify="right")
-    for heading in ("relative", f"{confidence} interval"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("", *(escape(str(name)) for name in comparison["systems"].values()), "relative"):
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    table.add_column(f"{confidence} interval", justify="right", no_wrap=True)
     for form, label in wording.FORM_NAMES.items():
-        table.add_row(label, *_cells(comparison["overall"][form], comparison["speakers"]))
+        table.add_row(label, *_cells(comparison["overall"][form]))
     table.add_section()
     for group in comparison["by_age"]:
-        table.add_row(f"age {group['group']}", *_cells(group["normalised"], group["speakers"]))
+        size = f"{wording.count(group['speakers'], 'speaker')}, {group['normalised']['a']['words']:,} words"
+        table.add_row(f"age {group['group']}: {size}", *_cells(group["normalised"]))
     return table
 
 
-def _cells(block: dict[str, Any], speakers: int) -> list[str]:
+def _cells(block: dict[str, Any]) -> list[str]:
     return [
-        f"{block['a']['words']:,}",
-        f"{speakers:,}",
         wording.percent(block["a"]["wer"]),
         wording.percent(block["b"]["wer"]),
         wording.signed_percent(block["relative"]["change"]),
