@@ -20,7 +20,7 @@ from smallvoice import recipe as recipes
 from smallvoice.errors import SmallvoiceError
 from smallvoice.recipe import CorpusRecipe, EvaluateRecipe
 from smallvoice.run_folder import RunFolder
-from smallvoice.storage import no_space_as_error
+from smallvoice.storage import locked, no_space_as_error
 from smallvoice.terminal import console, show_log
 
 app = App(
@@ -130,8 +130,10 @@ def train(
     """
     loaded = recipes.load(recipe, set)
     folder = out or _default_run(loaded)
-    recipes.dump(loaded, RunFolder(folder).recipe)
-    _answer(verbs.train(loaded, corpus or RunFolder(folder).corpus, folder), common)
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        facts = verbs.train(loaded, corpus or RunFolder(folder).corpus, folder)
+    _answer(facts, common)
 
 
 @app.command(sort_key=4)

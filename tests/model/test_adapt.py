@@ -56,7 +56,7 @@ def test_saved_adapter_gives_the_same_logits_on_the_plain_base(tiny_models: dict
     network.eval()
     with torch.no_grad():
         expected = whisper.network(**inputs).logits
-        network.save_pretrained(tmp_path / "adapter", save_embedding_layers=False)
+        adapt.save_adapter(network, tmp_path / "adapter")
         plain = WhisperForConditionalGeneration.from_pretrained(folder)
         assert not torch.allclose(plain(**inputs).logits, expected, atol=1e-3), "the adapter does something"
         loaded = PeftModel.from_pretrained(plain, str(tmp_path / "adapter"))
@@ -69,7 +69,7 @@ def test_saved_adapter_gives_the_same_logits_on_the_plain_base(tiny_models: dict
 def test_adapter_names_its_base_and_no_path(tiny_models: dict[str, Path], tmp_path: Path) -> None:
     whisper = weights.load(str(tiny_models["english"]))
     whisper.name = "openai/whisper-tiny.en"
-    adapt.adapt(whisper, ModelRecipe(), seed=0).save_pretrained(tmp_path, save_embedding_layers=False)
+    adapt.save_adapter(adapt.adapt(whisper, ModelRecipe(), seed=0), tmp_path)
     config = json.loads((tmp_path / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == "openai/whisper-tiny.en"
     assert config["task_type"] is None
@@ -78,8 +78,23 @@ def test_adapter_names_its_base_and_no_path(tiny_models: dict[str, Path], tmp_pa
 
 def test_adapter_of_another_model_is_refused(tiny_models: dict[str, Path], tmp_path: Path) -> None:
     network = adapt.adapt(weights.load(str(tiny_models["english"])), ModelRecipe(targets=["fc1"]), seed=0)
-    network.save_pretrained(str(tmp_path), save_embedding_layers=False)
+    adapt.save_adapter(network, tmp_path)
     config = json.loads((tmp_path / "adapter_config.json").read_text())
     (tmp_path / "adapter_config.json").write_text(json.dumps(config | {"target_modules": ["nowhere"]}))
     with pytest.raises(InputError, match="does not fit"):
         adapt.load_adapter(weights.load(str(tiny_models["english"])), tmp_path)
+
+
+def test_adapters_that_would_need_the_hub_or_unpickling_are_refused(
+    tiny_models: dict[str, Path], tmp_path: Path
+) -> None:
+    whisper = weights.load(str(tiny_models["english"]))
+    (tmp_path / "adapter_config.json").write_text('{"peft_type": "IA3"}')
+    (tmp_path / "adapter_model.bin").write_bytes(b"")
+    with pytest.raises(InputError, match=r"no adapter_model\.safetensors"):
+        adapt.load_adapter(whisper, tmp_path)
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"")
+    with pytest.raises(InputError, match="type IA3"):
+        adapt.load_adapter(whisper, tmp_path)
+    with pytest.raises(InputError, match="names no base model"):
+        adapt.base_of(tmp_path)

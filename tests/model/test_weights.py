@@ -10,6 +10,7 @@ from tests.conftest import needs_weights
 
 from smallvoice.errors import InputError, WeightsError
 from smallvoice.model import adapt, weights
+from smallvoice.model.prompt import prefix_ids
 from smallvoice.model.weights import PackageFile, WeightsPackage
 
 
@@ -52,8 +53,25 @@ def test_package_with_other_bytes_is_refused(tmp_path: Path) -> None:
         weights.verify_package("some/model", package, [tmp_path / "model.bin"])
 
 
-def test_name_is_never_a_path(tiny_models: dict[str, Path]) -> None:
+def test_a_folder_keeps_its_name_and_place_to_itself(tiny_models: dict[str, Path]) -> None:
     for folder in tiny_models.values():
         whisper = weights.load(str(folder))
-        assert "/" not in whisper.name
+        assert whisper.name == "local-model"
         assert str(folder) not in whisper.origin
+
+
+def test_older_folders_are_completed_from_the_tokenizer(tiny_models: dict[str, Path], tmp_path: Path) -> None:
+    """A fine-tuned model of 2022: its generation settings say nothing of languages or timestamps."""
+    folder = shutil.copytree(tiny_models["multilingual"], tmp_path / "model")
+    (folder / "generation_config.json").unlink()
+    expected = prefix_ids(weights.load(str(tiny_models["multilingual"])).generation, "fr")
+    assert prefix_ids(weights.load(str(folder)).generation, "fr") == expected
+
+
+def test_fingerprint_follows_the_files(tiny_models: dict[str, Path], tmp_path: Path) -> None:
+    assert weights.fingerprint("tiny.en") == "openai/whisper-tiny.en"
+    folder = shutil.copytree(tiny_models["english"], tmp_path / "model")
+    before = weights.fingerprint(str(folder))
+    assert before == weights.fingerprint(str(folder))
+    (folder / "config.json").write_text((folder / "config.json").read_text() + " ")
+    assert weights.fingerprint(str(folder)) != before
