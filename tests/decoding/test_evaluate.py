@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests import tiny
 
 from smallvoice import verbs
 from smallvoice.decoding import evaluate as evaluating
@@ -12,7 +13,6 @@ from smallvoice.errors import InputError, RecipeError
 from smallvoice.recipe import CorpusRecipe, DecodeRecipe
 from smallvoice.run_folder import RunFolder
 from smallvoice.storage import read_json, read_jsonl
-from tests import tiny
 
 DECODE = DecodeRecipe(tokens_base=4, tokens_per_s=1.0, batch_size=2)
 
