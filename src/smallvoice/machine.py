@@ -14,7 +14,16 @@ from typing import Any
 import numpy as np
 import psutil
 
-PACKAGES = ("smallvoice", "torch", "transformers", "peft", "accelerate", "ctranslate2", "numpy", "jiwer")
+PACKAGES: tuple[str, ...] = (
+    "smallvoice",
+    "torch",
+    "transformers",
+    "peft",
+    "accelerate",
+    "ctranslate2",
+    "numpy",
+    "jiwer",
+)
 PACKAGES += ("whisper-normalizer", "pyarrow", "soundfile", "soxr")
 
 
