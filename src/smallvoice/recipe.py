@@ -36,6 +36,12 @@ class SplitRecipe:
     train: Share = 0.7
     dev: Share = 0.1
     test: Share = 0.2
+    by: Literal["strata", "hash", "folds"] = "strata"
+    """`strata`: places by age band and gender, kept in split.json; `hash`: by the speaker's name alone, the same
+    without a file; `folds`: part `fold` of `folds` is test, the next one dev."""
+    folds: Annotated[int, Field(ge=3)] = 5
+    fold: Annotated[int, Field(ge=1)] = 1
+    """From 1."""
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -49,10 +55,30 @@ class CorpusRecipe:
     language: str | None = None
     """The language of rows that do not say theirs: `en`, `fr`."""
     split: SplitRecipe = Field(default_factory=SplitRecipe)
+    format: str | None = None
+    """The transcripts' format, where it cannot be recognised: `chat`, `textgrid`, `csv`."""
+    tiers: list[str] = Field(default_factory=list)
+    """Tiers of TextGrid and ELAN files to read, by name or pattern (`CHI*`); none: all but alignments of phones."""
+    chat_text: Literal["spoken", "target"] = "spoken"
+    """CHAT: what was said (`(be)cause` is cause), or what was meant (because; retracings left out)."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """Tables: what their columns hold, where it cannot be guessed: `{text: Sentence, speaker: Kid}`."""
+    speakers: str | None = None
+    """A table of speakers (CSV: name, age_years, gender, role), for what the transcripts do not say."""
+    pattern: str | None = None
+    """What the folders of a recording say: `{split}/{speaker}/{session}`."""
+    roles: list[Literal["child", "adult", "unknown"]] = Field(default_factory=list)
+    """Whose segments are kept; none: everybody's."""
+    text_rules: str | None = None
+    """A file of rules (YAML) that turn the transcribers' markup into words."""
+    join_s: Annotated[float, Field(ge=0, le=30)] = 0.0
+    """Join one speaker's neighbouring segments up to this length; 0: do not."""
+    join_pause_s: NotNegative = 1.0
+    """The longest pause inside joined segments."""
     margin_s: NotNegative = 0.1
     """Audio kept on either side of a segment cut from a long recording, never into a neighbour."""
     max_segment_s: Annotated[float, Field(gt=0, le=30)] = 30.0
-    """Whisper hears 30 seconds: a longer segment is a ledger row."""
+    """Whisper hears 30 seconds: a longer segment is split where its words are timed, else a ledger row."""
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -86,6 +112,8 @@ class AugmentRecipe:
 
     speed: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     """Played faster or slower by up to this share, pitch and formants with it (Ko et al., 2015)."""
+    vocal_tract: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    """Formants moved up or down by up to this share, pitch and tempo kept (VTLP, Jaitly & Hinton, 2013)."""
     time_masks: Annotated[int, Field(ge=0)] = 0
     """SpecAugment (Park et al., 2019): stretches of time that are blanked, each of up to `time_mask_share`."""
     time_mask_share: Share = 0.08

@@ -38,12 +38,18 @@ def max_frames(network: WhisperForConditionalGeneration) -> int:
     return 2 * int(network.config.max_source_positions)
 
 
-def features(waveforms: list[np.ndarray], frames: int, network: WhisperForConditionalGeneration) -> torch.Tensor:
+def features(
+    waveforms: list[np.ndarray],
+    frames: int,
+    network: WhisperForConditionalGeneration,
+    warps: list[float] | None = None,
+) -> torch.Tensor:
     """Log-mel features of utterances of one window.
 
     Args:
         waveforms: float32 at 16 kHz, each of shape = (num_samples,); samples beyond the window are cut.
         frames: the window, in log-mel frames.
+        warps: the vocal-tract warp of each utterance, for training.
 
     Returns:
         shape = (len(waveforms), num_mels, frames), on the network's device.
@@ -52,7 +58,7 @@ def features(waveforms: list[np.ndarray], frames: int, network: WhisperForCondit
     for row, waveform in zip(samples, waveforms, strict=True):
         kept = torch.from_numpy(waveform[: frames * HOP_LENGTH])
         row[: len(kept)] = kept
-    return log_mel(samples.to(network.device), network.config.num_mel_bins)
+    return log_mel(samples.to(network.device), network.config.num_mel_bins, warps)
 
 
 def encode(network: WhisperForConditionalGeneration, mel: torch.Tensor) -> BaseModelOutput:

@@ -25,6 +25,11 @@ def speed_factor(recipe: AugmentRecipe, seed: int, epoch: int, utterance: str) -
     return 1.0 + recipe.speed * draw(seed, epoch, utterance).uniform(-1.0, 1.0)
 
 
+def vocal_tract_warp(recipe: AugmentRecipe, seed: int, epoch: int, utterance: str) -> float:
+    """How much higher the formants come out: between 1 - vocal_tract and 1 + vocal_tract."""
+    return 1.0 + recipe.vocal_tract * draw(seed, epoch, f"{utterance}/vocal_tract").uniform(-1.0, 1.0)
+
+
 def change_speed(waveform: np.ndarray, factor: float) -> np.ndarray:
     """Resample so that the waveform is `factor` times as fast and as high. Shape = (num_samples,)."""
     if factor == 1.0:

@@ -193,7 +193,10 @@ def _prepare(member: Member, reader: Reader, batch: Batch) -> tuple[torch.Tensor
         augment.change_speed(decode_flac(utterance.audio), item.speed)
         for item, utterance in zip(batch, utterances, strict=True)
     ]
-    mel = windows.features(waveforms, batch[0].frames, member.whisper.network)
+    warps = None
+    if recipe.vocal_tract:
+        warps = [augment.vocal_tract_warp(recipe, member.seed, item.epoch, item.utterance_id) for item in batch]
+    mel = windows.features(waveforms, batch[0].frames, member.whisper.network, warps)
     if recipe.time_masks or recipe.mel_masks:
         for row, item, waveform in zip(mel, batch, waveforms, strict=True):
             rng = augment.draw(member.seed, item.epoch, f"{item.utterance_id}/masks")

@@ -23,15 +23,13 @@ from pathlib import Path
 from smallvoice.corpus.transcripts.commands import decoded_file
 from smallvoice.corpus.transcripts.files import is_audio, relative, walk
 from smallvoice.corpus.transcripts.lines import read_lines
+from smallvoice.corpus.transcripts.people import UNKNOWN, age_years, gender_of
 from smallvoice.corpus.transcripts.segment import Item, Note, Problem, Reader, Recording, Segment, number
 
 SPLITS = ("train", "dev", "test")
 _PARENTS = 3
 """How many folders above the Kaldi folder a relative path may start from: s5/data/train is three deep."""
-_UNKNOWN = frozenset({"", "-", "u", "unk", "unknown", "n", "na", "n/a", "nan", "none", "null", "?"})
-_GENDERS = {"male": "m", "boy": "m", "man": "m", "female": "f", "girl": "f", "woman": "f"}
 _READ_TABLES = frozenset({"spk2age", "spk2gender", "spk2lang", "spk2utt"})
-_MAX_AGE_YEARS = 120
 
 
 def recognises(folder: Path) -> bool:
@@ -110,7 +108,7 @@ class _Part:
 
     def _segments(self, texts: dict[str, _Cell], spans: dict[str, _Span]) -> Iterator[tuple[str, Segment]]:
         speakers, languages, speaker_languages = map(self._about, ("utt2spk", "utt2lang", "spk2lang"))
-        ages = {speaker: _age(value) for speaker, value in self._about("spk2age").items()}
+        ages = {speaker: age_years(value) for speaker, value in self._about("spk2age").items()}
         genders = self._about("spk2gender")
         for utterance, cell in texts.items():
             speaker = speakers.get(utterance)
@@ -124,7 +122,7 @@ class _Part:
                     end_s=spans[utterance].end_s if utterance in spans else None,
                     speaker=speaker,
                     age_years=ages.get(known),
-                    gender=_gender(genders.get(known)),
+                    gender=gender_of(genders.get(known)),
                     language=languages.get(utterance) or speaker_languages.get(known),
                 ),
             )
@@ -212,14 +210,14 @@ class _Part:
         if not (self.folder / name).is_file():
             return {}
         pairs = (_two_columns(line) for _, line in read_lines(self.folder / name) if line is not None)
-        return {key: value for key, value in pairs if value.lower() not in _UNKNOWN}
+        return {key: value for key, value in pairs if value.lower() not in UNKNOWN}
 
     def _unread_tables(self) -> Iterator[Note]:
         """Say what is not used: a table of the lab's own may hold names, so none goes into rows unasked."""
         for path in sorted(self.folder.glob("spk2*")):
             if path.name not in _READ_TABLES:
                 yield Note(message=f"{relative(path, self.source)} is not read.")
-        bad = {value for value in self._about("spk2age").values() if _age(value) is None}
+        bad = {value for value in self._about("spk2age").values() if age_years(value) is None}
         if bad:
             place = relative(self.folder / "spk2age", self.source)
             yield Note(message=f"{place}: not a number of years, so unknown: {', '.join(sorted(bad)[:5])}.")
@@ -246,15 +244,6 @@ def _span(value: str) -> _Span | None:
         return None
     channel = int(columns[3]) if len(columns) == 4 else None
     return _Span(columns[0], start_s, None if end_s == -1 else end_s, channel)
-
-
-def _age(value: str) -> float | None:
-    years = number(value)
-    return years if years is not None and 0 <= years <= _MAX_AGE_YEARS else None
-
-
-def _gender(value: str | None) -> str | None:
-    return None if value is None else _GENDERS.get(value.lower(), value.lower())
 
 
 READER = Reader(

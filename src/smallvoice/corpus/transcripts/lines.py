@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Iterator
 from pathlib import Path
 
+from smallvoice.corpus.transcripts.document import encoding_of
 from smallvoice.errors import InputError
-
-_MARKS = [(codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")]
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str | None]]:
@@ -23,7 +21,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str | None]]:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}.") from None
-    encoding = _encoding(data)
+    encoding = encoding_of(data)
     newline = "\n".encode(encoding)
     for number, line in enumerate(_split(data, newline), 1):
         try:
@@ -33,17 +31,6 @@ def read_lines(path: Path) -> Iterator[tuple[int, str | None]]:
             continue
         if text.strip():
             yield number, text
-
-
-def _encoding(data: bytes) -> str:
-    for mark, encoding in _MARKS:
-        if data.startswith(mark):
-            return encoding
-    head = data[:1000]
-    if head and b"\0" in head:
-        # ASCII characters, spaces and tabs above all, have their zero byte second in little-endian text.
-        return "utf-16-le" if head[1::2].count(0) >= head[0::2].count(0) else "utf-16-be"
-    return "utf-8"
 
 
 def _split(data: bytes, newline: bytes) -> Iterator[bytes]:

@@ -8,9 +8,19 @@ from pathlib import Path
 from typing import Any
 
 AUDIO_SUFFIXES = frozenset(
-    {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".au", ".caf", ".sph", ".w64", ".m4a"}
+    {".wav", ".wave", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc", ".au", ".caf", ".sph"}
+    | {".w64", ".rf64", ".m4a", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".aac", ".wma", ".amr", ".3gp"}
 )
 """Files that are recordings by their name; not all of them can be opened."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Word:
+    """One word and when it is said."""
+
+    text: str
+    start_s: float
+    end_s: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,14 +40,41 @@ class Segment:
     gender: str | None = None
     role: str | None = None
     language: str | None = None
+    tier: str | None = None
+    """The tier or track that it stands on, where the format has them."""
+    recording: str | None = None
+    """What the transcript calls its recording, where one file describes several: `rec1`, `clips/a.mp3`."""
+    channel: int | None = None
+    """From 0, where the format says which channel of the recording."""
+    split: str | None = None
+    """The split that its line puts it in."""
+    session: str | None = None
+    words: tuple[Word, ...] = ()
+    """Where the format times words: so that a long segment can be split at a pause."""
+    flags: tuple[str, ...] = ()
+    """What a user should look at, short and countable: `unintelligible`, `code not understood`."""
     extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Embedded:
+    """Audio that lies inside a table: one cell of a Parquet or Arrow file."""
+
+    file: Path
+    column: str
+    row: int
+    """From 0, in the whole file."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.file.name}#{self.row}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recording:
     """One channel of an audio file, or all of it mixed, with all of its segments."""
 
-    audio: Path
+    audio: Path | Embedded
     path: str
     """What names it in this source on every machine: its source-relative path, where it lies inside."""
     channel: int | None = None
