@@ -14,7 +14,11 @@ from smallvoice import cli, verbs
 from tests import tiny
 
 FLAGS = {
-    "prepare": "source out split select language data rehash",
+    "prepare": "source out split select roles language transcripts data rehash",
+    "read": "path transcripts shown",
+    "audit": "corpus hypotheses apply",
+    "inspect": "corpus html samples seed",
+    "convert": "corpus to out",
     "configure": "out corpus recipe set",
     "train": "recipe corpus out set",
     "evaluate": "model corpus split out select language",
@@ -41,6 +45,8 @@ def test_flags_are_frozen() -> None:
         assert inspect.signature(function).parameters["common"].annotation == "Common"
         assert callable(getattr(verbs, verb)), "a verb is a Python function too"
     assert set(cli.Common.__dataclass_fields__) == {"json", "debug"}
+    transcripts = "format tiers chat_text speakers pattern text_rules set"
+    assert " ".join(cli.Transcripts.__dataclass_fields__) == transcripts
 
 
 def test_forms_of_the_readme(tmp_path: Path) -> None:
@@ -52,6 +58,30 @@ def test_forms_of_the_readme(tmp_path: Path) -> None:
     assert bound.kwargs["set"] == ("a.b=1", "c=2")
     bound = cli.app.parse_args(["evaluate", "tiny.en", "corpus", "--split", "dev"], print_error=False)[1]
     assert bound.args == ("tiny.en", Path("corpus"))
+
+
+def test_read_shows_what_was_understood(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.txt").write_text("0\t1.5\thello there\n2\tthree\tbad\n", encoding="utf-8")
+    call("read", str(tmp_path / "a.txt"), "--format", "labels", "--json")
+    said = capsys.readouterr()
+    content = json.loads(said.out)
+    assert content["files"][0] | {"notes": []} == {
+        "path": "a.txt",
+        "format": "labels",
+        "segments": 1,
+        "timed": 1,
+        "untimed": 0,
+        "words": 2,
+        "speakers": 0,
+        "flagged": {},
+        "rejected": {"bad line": 1},
+        "notes": [],
+    }
+    assert content["segments"][0]["text"] == "hello there"
+    assert content["rejected"][0]["where"] == "a.txt:2"
+    assert "hello there" in said.err
+    call("read", str(tmp_path / "a.txt"), "--set", "join=3", "--set", "format=docx", code=1)
+    assert "unknown key 'corpus.join'" in capsys.readouterr().err
 
 
 def test_help_is_quick_and_imports_no_torch() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -45,6 +45,34 @@ class Common:
     """Log more, and show where an error came from."""
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Transcripts:
+    """How transcripts are read; more with --set."""
+
+    format: str | None = CorpusRecipe.format
+    """The transcripts' format, where it cannot be recognised: chat, textgrid, csv."""
+    tiers: Annotated[tuple[str, ...], Parameter(negative="")] = ()
+    """A tier of TextGrid or ELAN files to read: a name or pattern, such as "CHI*". May be given several times."""
+    chat_text: Literal["spoken", "target"] = CorpusRecipe.chat_text
+    """CHAT files: what was said, or what was meant."""
+    speakers: str | None = CorpusRecipe.speakers
+    """A table of speakers (CSV: name, age_years, gender, role), for what the transcripts do not say."""
+    pattern: str | None = CorpusRecipe.pattern
+    """What the folders of a recording say: "{split}/{speaker}/{session}"."""
+    text_rules: str | None = CorpusRecipe.text_rules
+    """A file of rules that turn the transcribers' markup into words."""
+    set: Annotated[tuple[str, ...], Parameter(negative="")] = ()
+    """A setting of the recipe's corpus part: columns.text=Sentence, join_s=20. May be given several times."""
+
+    def recipe(self, **further: Any) -> CorpusRecipe:
+        """The recipe with these settings, checked."""
+        given = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "set"}
+        given["tiers"] = list(self.tiers)
+        content = recipes.apply_overrides({"corpus": {**given, **further}}, [f"corpus.{item}" for item in self.set])
+        return recipes.build(content, where="--set").corpus
+
+
 @app.command(sort_key=1)
 def prepare(
     source: list[str],
@@ -53,7 +81,9 @@ def prepare(
     out: Path,
     split: Split | None = None,
     select: str | None = None,
+    roles: Annotated[tuple[Literal["child", "adult", "unknown"], ...], Parameter(negative="")] = (),
     language: str | None = None,
+    transcripts: Transcripts = Transcripts(),
     data: Path | None = None,
     rehash: Annotated[bool, Parameter(negative="")] = False,
     common: Common = Common(),
@@ -63,13 +93,15 @@ def prepare(
     Parameters
     ----------
     source
-        Folders (a Kaldi data folder, or NAME.wav beside NAME.txt), or corpora by name.
+        Folders of recordings and transcripts in any format that `read` knows, transcript files, or corpora by name.
     out
         The corpus folder. Prepared again, speakers keep their pseudonyms and their split.
     split
         Put every utterance into this split, for a corpus that is only a test.
     select
         Keep only these rows: "age_years < 18".
+    roles
+        Keep only what these speakers say.
     language
         The language of rows that do not say theirs: en.
     data
@@ -77,8 +109,24 @@ def prepare(
     rehash
         Recognise unchanged files by content instead of by size and time.
     """
-    recipe = CorpusRecipe(source=source, select=select, language=language)
+    recipe = transcripts.recipe(source=source, select=select, roles=list(roles), language=language)
     _answer(verbs.prepare(source, out, recipe=recipe, split=split, data=data, rehash=rehash), common)
+
+
+@app.command(sort_key=1)
+def read(
+    path: Path, /, *, transcripts: Transcripts = Transcripts(), shown: int = 10, common: Common = Common()
+) -> None:
+    """Show what is understood of transcripts; no audio is needed.
+
+    Parameters
+    ----------
+    path
+        A transcript, or a folder of them.
+    shown
+        How many segments to show.
+    """
+    _answer(verbs.read(path, recipe=transcripts.recipe(), shown=shown), common)
 
 
 @app.command(sort_key=2)

@@ -112,6 +112,10 @@ class AugmentRecipe:
 
     speed: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     """Played faster or slower by up to this share, pitch and formants with it (Ko et al., 2015)."""
+    tempo: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    """Spoken faster or slower by up to this share, pitch and formants as they are."""
+    pitch: Annotated[float, Field(ge=0, le=12)] = 0.0
+    """Higher or lower by up to so many semitones, formants and tempo as they are."""
     vocal_tract: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     """Formants moved up or down by up to this share, pitch and tempo kept (VTLP, Jaitly & Hinton, 2013)."""
     time_masks: Annotated[int, Field(ge=0)] = 0

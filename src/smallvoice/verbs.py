@@ -44,13 +44,43 @@ def prepare(
     from smallvoice.corpus import sources as places
 
     found = [
-        replace(source, split=split or source.split) for source in places.find_all(sources, data, cache_dir=out.parent)
+        replace(source, split=split or source.split)
+        for source in places.find_all(sources, data, cache_dir=out.parent, format=recipe.format if recipe else None)
     ]
     with progress("reading") as update:
         result = ingest.prepare(recipe or CorpusRecipe(), found, out, rehash=rehash, force=force, report=update)
     for part in ingest.describe(result):
         console.print(part)
     return result.facts
+
+
+def read(path: Path, *, recipe: CorpusRecipe | None = None, shown: int = 10) -> dict[str, Any]:
+    """What the readers understand of a transcript, or of all transcripts in a folder; no audio is opened.
+
+    Args:
+        shown: how many segments are printed.
+
+    Returns:
+        `files`: counts of each; `segments`: every segment with where, times, speaker, text and flags;
+        `rejected`: what became of the rest.
+
+    Raises:
+        SmallvoiceError: anything a user can mend.
+    """
+    from smallvoice.corpus import reading
+
+    readings = list(reading.read_transcripts(path, recipe or CorpusRecipe()))
+    for part in reading.describe(readings, shown):
+        console.print(part)
+    return {
+        "files": [one.as_dict() for one in readings],
+        "segments": [recipes.as_dict(segment) for one in readings for segment in one.segments],
+        "rejected": [
+            {"where": problem.where, "reason": problem.reason, "detail": problem.detail}
+            for one in readings
+            for problem in one.problems
+        ],
+    }
 
 
 def train(recipe: Recipe, corpus: Path, out: Path) -> dict[str, Any]:

@@ -431,7 +431,12 @@ def test_real_children(shared_data: Path, tmp_path: Path) -> None:
     counts = {name: (part["speakers"], part["utterances"]) for name, part in result.facts["splits"].items()}
     assert counts == {"train": (40, 800), "dev": (6, 120), "test": (12, 240)}
     assert result.facts["text"] == {"case": "upper", "punctuation": False, "digits": False}
-    assert result.facts["ledger"] == {"segments": 2500, "kept": 1160, "dropped": {"not selected": 1340}}
+    assert result.facts["ledger"] == {
+        "segments": 2500,
+        "kept": 1160,
+        "joined": 0,
+        "dropped": {"not selected": 1340},
+    }
     where = {entry["id"]: entry["recording"] for entry in ledger(tmp_path / "out") if entry["fate"] == "kept"}
     row = next(open_corpus(tmp_path / "out").utterances("test"))
     original, _ = soundfile.read(found[0].path / where[row.id], dtype="int16")

@@ -218,18 +218,6 @@ def test_commands_that_do_more(command: str) -> None:
     assert decoded_file(command) is None
 
 
-def test_folders_that_are_no_source(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such folder"):
-        reader_of(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="the folder is empty"):
-        reader_of(tmp_path)
-    (tmp_path / "notes.md").touch()
-    with pytest.raises(InputError, match=r"(?s)What is read:.*Kaldi data folder.*NAME.txt"):
-        reader_of(tmp_path)
-    with pytest.raises(InputError, match="a file"):
-        reader_of(tmp_path / "notes.md")
-
-
 def test_hidden_files_are_no_orphans(tmp_path: Path) -> None:
     folder = write_kaldi(tmp_path / "k", children(1))
     (folder / "wav" / "._0.wav").write_bytes(b"\0" * 10)

@@ -7,16 +7,18 @@ import soundfile
 from tests.corpus.corpora import dropped, ledger, noise, prepared, rows, write_audio, write_lines
 
 from smallvoice.corpus.audio import decode_flac
-from smallvoice.corpus.transcripts import kaldi, reader_of, reference
+from smallvoice.corpus.transcripts import folder as folders
+from smallvoice.corpus.transcripts import kaldi, reader_of
 from smallvoice.corpus.transcripts.segment import Problem, Recording
+from smallvoice.recipe import CorpusRecipe
 
 
 def _problems(folder: Path) -> dict[str, str]:
-    return {item.where: item.reason for item in reference.read(folder) if isinstance(item, Problem)}
+    return {item.where: item.reason for item in folders.read(folder, CorpusRecipe()) if isinstance(item, Problem)}
 
 
 def _recordings(folder: Path) -> dict[str, Recording]:
-    return {item.path: item for item in reference.read(folder) if isinstance(item, Recording)}
+    return {item.path: item for item in folders.read(folder, CorpusRecipe()) if isinstance(item, Recording)}
 
 
 def test_split_and_session_are_what_the_folders_say(tmp_path: Path) -> None:
@@ -34,7 +36,7 @@ def test_split_and_session_are_what_the_folders_say(tmp_path: Path) -> None:
     given_directly = _recordings(tmp_path / "data" / "test")
     assert {item.split for item in given_directly.values()} == {None}
     assert all(
-        reader_of(folder) is reference.READER for folder in (tmp_path, tmp_path / "data", tmp_path / "data/test")
+        reader_of(folder) is None for folder in (tmp_path, tmp_path / "data", tmp_path / "data/test")
     )
 
 

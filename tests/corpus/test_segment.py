@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from smallvoice.corpus.audio import SAMPLING_RATE
-from smallvoice.corpus.segment import Cut, Impossible, cut, to_samples
-from smallvoice.corpus.transcripts.segment import Segment
+from smallvoice.corpus.segment import Cut, Impossible, cut, join, split_at_pauses, to_samples
+from smallvoice.corpus.transcripts.segment import Segment, Word
 
 
 def _segment(start_s: float | None, end_s: float | None) -> Segment:
@@ -116,3 +118,48 @@ def test_arithmetic(pairs: list[tuple[float, float]], margin_s: float) -> None:
                 # The margin holds no sample of another segment, unless that sample is this segment's own too.
                 assert not (max(found.start, other.own_start) < min(found.own_start, other.own_end))
                 assert not (max(found.own_end, other.own_start) < min(found.end, other.own_end))
+
+
+def _worded(*words: tuple[str, float, float]) -> Segment:
+    timed = tuple(Word(text=text, start_s=start, end_s=end) for text, start, end in words)
+    text = " ".join(word.text for word in timed)
+    return Segment(where="a:1", text=text, start_s=timed[0].start_s, end_s=timed[-1].end_s, words=timed)
+
+
+def test_a_long_segment_is_split_at_its_longest_pause() -> None:
+    segment = _worded(("one", 0, 9), ("two", 9.5, 18), ("three", 20, 29), ("four", 29.2, 38))
+    first, second = split_at_pauses(segment, 30)
+    assert (first.text, first.start_s, first.end_s) == ("one two", 0, 18.1)
+    assert (second.text, second.start_s, second.end_s) == ("three four", 19.9, 38)
+    assert first.extra["part"] == "1 of 2"
+    assert split_at_pauses(segment, 40) == [segment]
+
+
+def test_only_where_the_words_are_the_text() -> None:
+    segment = _worded(("one", 0, 15), ("two", 16, 31))
+    assert split_at_pauses(replace(segment, text="one two three"), 30) == [replace(segment, text="one two three")]
+    assert len(split_at_pauses(replace(segment, words=()), 30)) == 1
+
+
+@given(st.lists(st.tuples(st.floats(0.01, 3), st.floats(0, 3)), min_size=1, max_size=80), st.floats(3.5, 30))
+def test_pieces_hold_every_word_once_and_are_short(spans: list[tuple[float, float]], max_s: float) -> None:
+    words, clock = [], 0.0
+    for number, (length, pause) in enumerate(spans):
+        words.append((f"w{number}", clock, clock + length))
+        clock += length + pause
+    segment = _worded(*words)
+    pieces = split_at_pauses(segment, max_s)
+    assert " ".join(piece.text for piece in pieces) == segment.text
+    starts_and_ends = [time for piece in pieces for time in (piece.start_s, piece.end_s)]
+    assert starts_and_ends == sorted(starts_and_ends)
+    assert all(piece.end_s - piece.start_s <= max_s + 1e-9 for piece in pieces)
+
+
+def test_joining_keeps_to_one_speaker_its_pauses_and_the_limit() -> None:
+    spans = [("a", 0, 1), ("a", 1.5, 2), ("b", 2, 3), ("a", 3, 4), ("a", 6, 7), ("a", 7, 14), ("a", 13, 15), ("", 20, 21)]
+    segments = tuple(
+        Segment(where="a:1", text="x", speaker=speaker or None, start_s=start, end_s=end) for speaker, start, end in spans
+    )
+    assert join(segments, join_s=10, pause_s=1) == [[0, 1], [2], [3], [4, 5], [6], [7]]
+    assert join(segments, join_s=0, pause_s=1) == [[number] for number in range(8)]
+    assert join((Segment(where="a:1", text="x"),), join_s=10, pause_s=1) == [[0]]

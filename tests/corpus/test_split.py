@@ -176,3 +176,41 @@ def test_nobody_knows() -> None:
     assert found.split_of(None, None) is None
     assert found.split_of("S9999", None) is None
     assert found.split_of(None, "test") == "test"
+
+
+def test_by_hash_nobody_moves_whoever_comes() -> None:
+    before = plan(_units(40), SHARES, {}, by="hash").places
+    after = plan(_units(400), SHARES, {}, by="hash").places
+    assert before.items() <= after.items()
+    assert plan(_units(40), SHARES, dict.fromkeys(before, "train"), by="hash").places == before
+    train, dev, test = _counts(after)
+    # Three standard deviations of a binomial of 400.
+    assert abs(train - 280) < 28 and abs(dev - 40) < 18 and abs(test - 80) < 24
+
+
+def test_folds_test_everyone_once_in_like_strata() -> None:
+    units = _units(23, ages=[6, 9])
+    found = [plan(units, SHARES, {}, by="folds", folds=(fold, 5)).places for fold in range(1, 6)]
+    tested = Counter(unit for places in found for unit, split in places.items() if split == "test")
+    assert tested == Counter(unit.name for unit in units)
+    for places, following in zip(found, [*found[1:], found[0]], strict=True):
+        assert {u for u, split in places.items() if split == "dev"} == {
+            u for u, split in following.items() if split == "test"
+        }
+        young = [unit.name for unit in units if unit.age_years == 6]
+        assert 2 <= sum(places[name] == "test" for name in young) <= 3
+    with pytest.raises(InputError, match=r"Too few speakers for 5 folds: 4"):
+        plan(_units(4), SHARES, {}, by="folds", folds=(1, 5))
+
+
+def test_units_that_share_a_recording_share_a_split() -> None:
+    units = _units(30, ages=[6, 9])
+    pairs = [[f"S{2 * number:04d}", f"S{2 * number + 1:04d}"] for number in range(15)]
+    places = plan(units, SHARES, {}, together=pairs).places
+    assert all(places[one] == places[other] for one, other in pairs)
+    assert min(_counts(places)) >= 2
+    # Who came later and shares with someone known goes where that one is.
+    known = {name: split for name, split in places.items() if name != "S0001"}
+    assert plan(units, SHARES, known, together=pairs).places == places
+    with pytest.raises(InputError, match=r"30 speakers share recordings.*1 groups.*--roles child"):
+        plan(units, SHARES, {}, together=[[unit.name for unit in units]])

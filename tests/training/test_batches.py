@@ -43,9 +43,9 @@ def test_windows_fit_the_changed_speed(tiny_corpus: Path) -> None:
         for batch in step:
             for item, utterance in zip(batch, reader.read(batch), strict=True):
                 assert utterance.id == item.utterance_id
-                expected = windows.num_frames(utterance.duration_s / item.speed, plan.recipe.window, 3000)
+                expected = windows.num_frames(utterance.duration_s / item.change.pace, plan.recipe.window, 3000)
                 assert item.frames == expected
-                speeds.add(item.speed)
+                speeds.add(item.change.speed)
     assert len(speeds) > 5
     assert all(0.8 <= speed <= 1.2 for speed in speeds)
 

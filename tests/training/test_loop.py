@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from tests import tiny
@@ -76,25 +75,6 @@ def test_average_is_that_of_the_products() -> None:
     product = averaged["x.lora_B.weight"] @ averaged["x.lora_A.weight"]
     expected = torch.stack([m["x.lora_B.weight"] @ m["x.lora_A.weight"] for m in members]).mean(0)
     assert torch.allclose(product, expected, atol=1e-6)
-
-
-def test_augmentation_is_drawn_from_seed_epoch_and_utterance() -> None:
-    recipe = AugmentRecipe(speed=0.1)
-
-    def factor(*key: object) -> float:
-        return augment.speed_factor(recipe, *key)  # type: ignore[arg-type]
-
-    assert factor(1, 2, "a") == factor(1, 2, "a")
-    assert len({factor(1, 2, "a"), factor(2, 2, "a"), factor(1, 3, "a"), factor(1, 2, "b")}) == 4
-    assert augment.speed_factor(AugmentRecipe(), 1, 2, "a") == 1.0
-
-
-def test_speed_changes_length_and_pitch() -> None:
-    times = np.arange(16_000) / 16_000
-    faster = augment.change_speed(np.sin(2 * np.pi * 440 * times).astype(np.float32), 1.1)
-    assert abs(len(faster) - 16_000 / 1.1) <= 1
-    spectrum = np.abs(np.fft.rfft(faster))
-    assert np.argmax(spectrum) * 16_000 / len(faster) == pytest.approx(484, abs=2)
 
 
 def test_masks_stay_within_the_audio() -> None:

@@ -30,8 +30,8 @@ from smallvoice.corpus.shards import CorpusWriter, ShardWriter
 from smallvoice.corpus.sources import Source, fingerprint, with_distinct_names
 from smallvoice.corpus.summary import PrepareResult, describe
 from smallvoice.corpus.utterance import Utterance, read_shard
-from smallvoice.errors import InputError
-from smallvoice.recipe import CorpusRecipe, as_dict
+from smallvoice.errors import InputError, RecipeError
+from smallvoice.recipe import CorpusRecipe, SplitRecipe, as_dict
 from smallvoice.storage import digest, json_line, read_json, write_json
 
 __all__ = ["PrepareResult", "describe", "prepare"]
@@ -68,9 +68,9 @@ def prepare(
     earlier = _earlier_facts(out)
     selection = parse(recipe.select) if recipe.select else None
     sources = with_distinct_names(sources)
-    found = survey(sources)
+    found = survey(sources, recipe)
     settings = {name: value for name, value in as_dict(recipe).items() if name != "source"}
-    key = digest("prepare", settings, fingerprint(sources, rehash=rehash))
+    key = digest("prepare", settings, fingerprint(sources, recipe, rehash=rehash))
     if earlier and earlier["key"] == key and not force:
         return PrepareResult(path=out, facts=earlier, unchanged=True)
     pseudonyms = Pseudonyms.read(out / "speakers.csv")
@@ -78,12 +78,12 @@ def prepare(
     known = _known_places(out)
     if found.units and not known:
         # Better said now than after hours of decoding.
-        split.require_enough(len(found.units), as_dict(recipe.split))
+        split.require_enough(len(found.units), _shares(recipe.split))
     with replacing_folder(out) as folder:
         intake = _take_in(recipe, selection, sources, found, pseudonyms, folder, report)
-        plan = split.plan(intake.units.values(), as_dict(recipe.split), known)
+        plan = _plan(recipe.split, intake, known)
         settled = _settle(folder, plan)
-        assert intake.num_drafted == found.num_items == settled.num_kept + settled.dropped.total()
+        assert intake.num_drafted == found.num_items == settled.num_items
         if not settled.num_kept:
             raise InputError(_nothing_kept(sources, settled))
         facts = {
@@ -103,7 +103,7 @@ def prepare(
             "notes": found.notes + _notes(intake, plan, known, settled),
             "key": key,
         }
-        write_json(folder / "split.json", _split_file(as_dict(recipe.split), plan, settled, known))
+        write_json(folder / "split.json", _split_file(recipe.split, plan, settled, known))
         pseudonyms.write(folder / "speakers.csv", settled.splits_of)
         write_json(folder / "corpus.json", facts)
     return PrepareResult(path=out, facts=facts, unchanged=False)
@@ -134,20 +134,43 @@ def _take_in(
     return intake
 
 
+def _plan(recipe: SplitRecipe, intake: Intake, known: dict[str, str]) -> split.Plan:
+    if recipe.by == "folds" and recipe.fold > recipe.folds:
+        raise RecipeError(f"corpus.split.fold is {recipe.fold}: there are {recipe.folds} folds.")
+    return split.plan(
+        intake.units.values(),
+        _shares(recipe),
+        known,
+        together=intake.together.values(),
+        by=recipe.by,
+        folds=(recipe.fold, recipe.folds),
+    )
+
+
+def _shares(recipe: SplitRecipe) -> dict[str, float]:
+    return {name: getattr(recipe, name) for name in split.SPLITS}
+
+
 @dataclass
 class _Settled:
     """What became of the rows and segments."""
 
     counts: CorpusCounts = field(default_factory=CorpusCounts)
     num_kept: int = 0
+    num_joined: int = 0
+    """Segments that are part of a row that another one leads."""
     dropped: Counter[str] = field(default_factory=Counter)
     """Reason -> number."""
     splits_of: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     """Pseudonym -> the splits with rows of it."""
 
+    @property
+    def num_items(self) -> int:
+        return self.num_kept + self.num_joined + self.dropped.total()
+
     def as_dict(self) -> dict[str, Any]:
         dropped = dict(sorted(self.dropped.items(), key=lambda item: (-item[1], item[0])))
-        return {"segments": self.num_kept + self.dropped.total(), "kept": self.num_kept, "dropped": dropped}
+        return {"segments": self.num_items, "kept": self.num_kept, "joined": self.num_joined, "dropped": dropped}
 
 
 def _settle(folder: Path, plan: split.Plan) -> _Settled:
@@ -176,6 +199,7 @@ def _settle(folder: Path, plan: split.Plan) -> _Settled:
                     settled.num_kept += 1
                     settled.splits_of[row.unit].add(place)
                     entry = _kept(entry, row)
+            settled.num_joined += entry["fate"] == "joined"
             if entry["fate"] == "dropped":
                 settled.dropped[entry["reason"]] += 1
             ledger.write(json_line({**entry, "split": place}))
@@ -234,7 +258,7 @@ def _known_places(out: Path) -> dict[str, str]:
     return known
 
 
-def _split_file(shares: dict[str, float], plan: split.Plan, settled: _Settled, known: dict[str, str]) -> dict[str, Any]:
+def _split_file(recipe: SplitRecipe, plan: split.Plan, settled: _Settled, known: dict[str, str]) -> dict[str, Any]:
     kinds = {"S": "speakers", "V": "sessions", "R": "recordings"}
     splits: dict[str, dict[str, list[str]]] = {
         name: {kind: [] for kind in kinds.values()} for name in settled.counts.as_dict()["splits"]
@@ -243,7 +267,8 @@ def _split_file(shares: dict[str, float], plan: split.Plan, settled: _Settled, k
         for place in places:
             splits[place][kinds[unit[0]]].append(unit)
     return {
-        "shares": shares,
+        "shares": _shares(recipe),
+        "by": recipe.by,
         "splits": splits,
         "strata": plan.strata,
         "leaks": plan.leaks,

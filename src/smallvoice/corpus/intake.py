@@ -7,6 +7,7 @@ the ledger has one line for every segment and orphan file, in order; those of ro
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any
@@ -16,13 +17,13 @@ import numpy as np
 from smallvoice.corpus.audio import SAMPLING_RATE, AudioError, Int16, Recording16k, encode_flac, load_16k
 from smallvoice.corpus.building import check_room
 from smallvoice.corpus.pseudonyms import Known, Pseudonyms
-from smallvoice.corpus.segment import Cut, Impossible, cut
+from smallvoice.corpus.segment import Cut, Impossible, cut, join, joined_segment
 from smallvoice.corpus.select import Selection
 from smallvoice.corpus.shards import ShardWriter
-from smallvoice.corpus.sources import Source
+from smallvoice.corpus.sources import Source, items
 from smallvoice.corpus.split import Unit, hash_order
-from smallvoice.corpus.transcripts import read
-from smallvoice.corpus.transcripts.segment import Note, Problem, Recording, Segment
+embedded_audio = None
+from smallvoice.corpus.transcripts.segment import Embedded, Note, Problem, Recording, Segment
 from smallvoice.corpus.utterance import Role, Utterance
 from smallvoice.recipe import CorpusRecipe
 from smallvoice.storage import json_line
@@ -47,7 +48,7 @@ class Survey:
     notes: list[str] = field(default_factory=list)
 
 
-def survey(sources: list[Source]) -> Survey:
+def survey(sources: list[Source], recipe: CorpusRecipe) -> Survey:
     """Read all transcripts, no audio.
 
     Raises:
@@ -57,7 +58,7 @@ def survey(sources: list[Source]) -> Survey:
     people: dict[tuple[str, str, str], Known] = {}
     for source in sources:
         brings = found.brings.setdefault(source.name, set())
-        for item in read(source.path):
+        for item in items(source, recipe):
             if isinstance(item, Note):
                 found.notes.append(f"{source.name}: {item.message}")
                 continue
@@ -119,13 +120,15 @@ class Intake:
     report: Callable[[int, str], None]
     """Told the number of items done, and of which source."""
     units: dict[str, Unit] = field(default_factory=dict)
+    together: defaultdict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
+    """Units that share a recording or a session."""
     num_without_speaker: dict[str, set[str]] = field(default_factory=lambda: {"session": set(), "recording": set()})
     num_drafted: int = 0
     _seen: dict[str, str] = field(default_factory=dict)
 
     def take(self, source: Source) -> None:
         """Every item of a source: each ends as one line of the draft ledger."""
-        for item in read(source.path):
+        for item in items(source, self.recipe):
             if isinstance(item, Problem):
                 self._problem(source, item)
             elif isinstance(item, Recording):
@@ -144,6 +147,8 @@ class Intake:
             "text": row["text"] or None,
             **{name: row[name] for name in _WHO},
         }
+        if problem.segment and not self._of_chosen_role(entry, row):
+            return
         if problem.segment and self.selection and self.selection.rejects(row):
             self._selected(entry, row)
         else:
@@ -155,61 +160,92 @@ class Intake:
         return self.selection is not None and self.selection.columns <= _KNOWN_BEFORE_DECODING
 
     def _recording(self, source: Source, recording: Recording) -> None:
-        wanted: list[tuple[int, _Candidate]] = []
+        wanted = self._wanted(source, recording)
+        if not wanted:
+            return
+        try:
+            audio = _load(recording)
+        except AudioError as error:
+            for candidate in wanted.values():
+                self._drop(candidate.entry, error.reason, error.detail)
+            return
+        name = _recording_name(recording, audio)
+        for candidate in wanted.values():
+            candidate.row["recording"] = name
+            candidate.entry["unit"] = candidate.entry["unit"] or name
+        runs = [run for run in self._runs(recording) for run in _without_gaps(run, wanted)]
+        # Segments that are not wanted are still neighbours.
+        others = [segment for number, segment in enumerate(recording.segments) if number not in wanted]
+        joined = [joined_segment([recording.segments[number] for number in run]) for run in runs]
+        cuts = cut(
+            (*joined, *others),
+            len(audio.samples),
+            margin_s=self.recipe.margin_s,
+            max_segment_s=self.recipe.max_segment_s,
+        )
+        for run, segment, span in zip(runs, joined, cuts, strict=False):
+            leader, *followers = [wanted[number] for number in run]
+            leader.segment = segment
+            leader.row["text"] = " ".join(segment.text.split())
+            if isinstance(span, Impossible):
+                fate = {"fate": "dropped", "reason": span.reason, "detail": span.detail}
+            else:
+                fate = self._utterance(leader, audio, span)
+            self._write(leader.entry | fate)
+            if fate["fate"] == "waiting":
+                fate = {"fate": "joined", "into": leader.row["id"]}
+            for follower in followers:
+                self._write(follower.entry | fate)
+
+    def _wanted(self, source: Source, recording: Recording) -> dict[int, _Candidate]:
+        """The segments that may become rows, by number; the others are drafted."""
+        wanted: dict[int, _Candidate] = {}
         for number, segment in enumerate(recording.segments):
             row = self._row(source, recording, segment)
             candidate = _Candidate(source, recording, segment, row, _entry(source, recording, segment, row))
             if not row["text"]:
                 self._drop(candidate.entry, "no text", "")
-            elif not self._early_selection or self._selected(candidate.entry, row):
-                wanted.append((number, candidate))
-        if not wanted:
-            return
-        try:
-            audio = load_16k(recording.audio, recording.channel)
-        except AudioError as error:
-            for _, candidate in wanted:
-                self._drop(candidate.entry, error.reason, error.detail)
-            return
-        # Segments that are not wanted are still neighbours.
-        cuts = cut(
-            recording.segments,
-            len(audio.samples),
-            margin_s=self.recipe.margin_s,
-            max_segment_s=self.recipe.max_segment_s,
-        )
-        name = _recording_name(recording, audio)
-        for number, candidate in wanted:
-            candidate.row["recording"] = name
-            candidate.entry["unit"] = candidate.entry["unit"] or name
-            span = cuts[number]
-            if isinstance(span, Impossible):
-                self._drop(candidate.entry, span.reason, span.detail)
-            else:
-                self._utterance(candidate, audio, span)
+            elif self._of_chosen_role(candidate.entry, row) and (
+                not self._early_selection or self._selected(candidate.entry, row)
+            ):
+                wanted[number] = candidate
+        return wanted
 
-    def _utterance(self, candidate: _Candidate, audio: Recording16k, span: Cut) -> None:
-        row, entry = candidate.row, candidate.entry
+    def _runs(self, recording: Recording) -> list[list[int]]:
+        """Which segments become one utterance."""
+        longest = min(self.recipe.join_s, self.recipe.max_segment_s)
+        return join(recording.segments, join_s=longest, pause_s=self.recipe.join_pause_s)
+
+    def _of_chosen_role(self, entry: dict[str, Any], row: dict[str, Any]) -> bool:
+        """Whether the user wants this kind of speaker; if not, that is its fate."""
+        if not self.recipe.roles or row["role"] in self.recipe.roles:
+            return True
+        self._drop(entry, "role not chosen", f"role is {row['role']}")
+        return False
+
+    def _utterance(self, candidate: _Candidate, audio: Recording16k, span: Cut) -> dict[str, Any]:
+        """Make a row that waits for its split; what became of it."""
+        row = candidate.row
         samples = np.ascontiguousarray(audio.samples[span.start : span.end])
         row["id"] = _id(candidate, audio, span)
         row["start_s"] = span.start / SAMPLING_RATE
         row["end_s"] = span.end / SAMPLING_RATE
         row["duration_s"] = len(span) / SAMPLING_RATE
-        if self.selection and not self._early_selection and not self._selected(entry, row):
-            return
+        if self.selection and not self._early_selection and not self.selection.accepts(row):
+            return self._not_selected(row)
         if row["id"] in self._seen:
-            self._drop(entry, "given twice", f"the same audio and text as {self._seen[row['id']]}")
-            return
-        self._seen[row["id"]] = entry["where"]
+            detail = f"the same audio and text as {self._seen[row['id']]}"
+            return {"fate": "dropped", "reason": "given twice", "detail": detail}
+        self._seen[row["id"]] = candidate.entry["where"]
         utterance = Utterance(
             # A row waits with the split that its source brings; where there is none, with no name at all.
             **{**row, "split": row["split"] or ""},
             audio=encode_flac(samples),
-            extra=_extra(samples, audio, span),
+            extra=_extra(candidate.segment, samples, audio, span),
         )
         self.rows.add(utterance)
         self._unit(candidate, utterance)
-        self._write(entry | {"fate": "waiting", "filter": span.too_long})
+        return {"fate": "waiting", "filter": span.too_long}
 
     def _row(self, source: Source, origin: Recording | Problem, segment: Segment) -> dict[str, Any]:
         """What is known of a segment before its audio is read, by column; the rest is None."""
@@ -235,9 +271,14 @@ class Intake:
         assert self.selection is not None
         if self.selection.accepts(row):
             return True
-        why = self.selection.why_not(row)
-        self._drop(entry, f"not selected: {why}" if why.endswith(" is unknown") else "not selected", why)
+        self._write(entry | self._not_selected(row))
         return False
+
+    def _not_selected(self, row: dict[str, Any]) -> dict[str, Any]:
+        assert self.selection is not None
+        why = self.selection.why_not(row)
+        reason = f"not selected: {why}" if why.endswith(" is unknown") else "not selected"
+        return {"fate": "dropped", "reason": reason, "detail": why}
 
     def _unit(self, candidate: _Candidate, row: Utterance) -> None:
         """Note who speaks, for the split."""
@@ -245,6 +286,10 @@ class Intake:
         name = candidate.segment.speaker or recording.session or recording.path
         if row.speaker is None:
             self.num_without_speaker["session" if row.session else "recording"].add(row.recording)
+        # Who was recorded together stays together: a room, a day and a conversation are no test of new ones.
+        self.together[source.name, recording.path].add(row.unit)
+        if row.session:
+            self.together[source.name, row.session].add(row.unit)
         earlier = self.units.get(row.unit)
         brings = self.brings[source.name]
         self.units[row.unit] = Unit(
@@ -279,9 +324,28 @@ def _entry(source: Source, recording: Recording, segment: Segment, row: dict[str
     }
 
 
-def _extra(samples: Int16, audio: Recording16k, span: Cut) -> dict[str, Any]:
-    flags = [*span.flags, *(["silent"] if samples.min() == samples.max() else [])]
-    extra: dict[str, Any] = {"flags": flags} if flags else {}
+def _load(recording: Recording) -> Recording16k:
+    """The samples of a recording, from its file or from the table that holds it."""
+    if isinstance(recording.audio, Embedded):
+        return load_16k(embedded_audio(recording.audio), recording.channel, name=recording.audio.name)
+    return load_16k(recording.audio, recording.channel)
+
+
+def _without_gaps(run: list[int], wanted: dict[int, _Candidate]) -> list[list[int]]:
+    """The wanted parts of a run: what is not wanted is not joined, and not joined across."""
+    parts: list[list[int]] = [[]]
+    for number in run:
+        if number in wanted:
+            parts[-1].append(number)
+        elif parts[-1]:
+            parts.append([])
+    return [part for part in parts if part]
+
+
+def _extra(segment: Segment, samples: Int16, audio: Recording16k, span: Cut) -> dict[str, Any]:
+    silent = ["silent"] if samples.min() == samples.max() else []
+    flags = list(dict.fromkeys([*segment.flags, *span.flags, *silent]))
+    extra: dict[str, Any] = {**segment.extra, **({"flags": flags} if flags else {})}
     if (span.own_start, span.own_end) != (span.start, span.end):
         extra["segment_start_s"] = span.own_start / SAMPLING_RATE
         extra["segment_end_s"] = span.own_end / SAMPLING_RATE

@@ -8,15 +8,18 @@ All arithmetic is in samples at 16 kHz, from times rounded to the nearest sample
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass
-from itertools import accumulate
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 
 from smallvoice.corpus.audio import SAMPLING_RATE
-from smallvoice.corpus.transcripts.segment import Segment
+from smallvoice.corpus.transcripts.segment import Segment, Word
 
 WHISPER_S = 30.0
 """What Whisper hears at once, in seconds."""
+PIECE_MARGIN_S = 0.1
+"""Kept beside the words of a piece of a long segment, where the pause has it."""
 OVERSHOOT_S = 0.05
 """An end this little past the recording's is a rounded number: times are often given in tenths."""
 
@@ -49,6 +52,93 @@ class Impossible:
 def to_samples(time_s: float) -> int:
     """The sample nearest to a time."""
     return round(time_s * SAMPLING_RATE)
+
+
+def split_at_pauses(segment: Segment, max_s: float) -> list[Segment]:
+    """A segment that is too long, taken apart at the longest pauses between its timed words; else as it is."""
+    if segment.start_s is None or segment.end_s is None or segment.end_s - segment.start_s <= max_s:
+        return [segment]
+    # Only where the timed words are the text: a rounded or partial alignment must not lose any.
+    if len(segment.words) < 2 or " ".join(word.text for word in segment.words).split() != segment.text.split():
+        return [segment]
+    pieces = _pieces(segment.words, max_s)
+    ends = [segment.start_s]
+    ends += [(one[-1].end_s + two[0].start_s) / 2 for one, two in pairwise(pieces)]
+    ends.append(segment.end_s)
+    return [
+        replace(
+            segment,
+            text=" ".join(word.text for word in piece),
+            start_s=max(start, piece[0].start_s - PIECE_MARGIN_S),
+            end_s=min(end, piece[-1].end_s + PIECE_MARGIN_S),
+            words=piece,
+            extra={**segment.extra, "part": f"{number} of {len(pieces)}"},
+        )
+        for number, (piece, (start, end)) in enumerate(zip(pieces, pairwise(ends), strict=True), 1)
+    ]
+
+
+def _pieces(words: tuple[Word, ...], max_s: float) -> list[tuple[Word, ...]]:
+    """Words in runs of at most `max_s`, parted at the longest pause that leaves both sides at least a fifth."""
+    todo, done = [words], []
+    while todo:
+        run = todo.pop()
+        length = run[-1].end_s - run[0].start_s
+        if length <= max_s - 2 * PIECE_MARGIN_S or len(run) == 1:
+            done.append(run)
+            continue
+        fair = [
+            index
+            for index in range(1, len(run))
+            if run[index - 1].end_s - run[0].start_s >= length / 5 and run[-1].end_s - run[index].start_s >= length / 5
+        ]
+        at = max(fair or range(1, len(run)), key=lambda index: run[index].start_s - run[index - 1].end_s)
+        todo += [run[at:], run[:at]]
+    return done
+
+
+def join(segments: tuple[Segment, ...], *, join_s: float, pause_s: float) -> list[list[int]]:
+    """Which segments of a recording become one utterance: neighbours of one speaker, in the order of time.
+
+    Args:
+        join_s: the longest utterance that joining may make; 0 joins nothing.
+        pause_s: the longest pause inside it.
+
+    Returns:
+        Runs of indices; every segment is in one. Segments that overlap others, or are untimed, stay alone.
+    """
+    timed = [
+        (segment.start_s, segment.end_s, index)
+        for index, segment in enumerate(segments)
+        if segment.start_s is not None and segment.end_s is not None
+    ]
+    runs = [[index] for index, segment in enumerate(segments) if segment.start_s is None or segment.end_s is None]
+    run_start = last_end = -math.inf
+    run: list[int] = []
+    for start, end, index in sorted(timed):
+        same = bool(run) and segments[run[-1]].speaker == segments[index].speaker is not None
+        if same and 0 <= start - last_end <= pause_s and end - run_start <= join_s:
+            run.append(index)
+        else:
+            run, run_start = [index], start
+            runs.append(run)
+        last_end = max(end, last_end)
+    return runs
+
+
+def joined_segment(segments: list[Segment]) -> Segment:
+    """Neighbouring segments as one."""
+    first, last = segments[0], segments[-1]
+    if first is last:
+        return first
+    return replace(
+        first,
+        text=" ".join(segment.text for segment in segments),
+        end_s=last.end_s,
+        words=tuple(word for segment in segments for word in segment.words),
+        flags=tuple(dict.fromkeys(flag for segment in segments for flag in segment.flags)),
+        extra={**first.extra, "joined": len(segments)},
+    )
 
 
 def cut(

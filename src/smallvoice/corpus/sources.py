@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from smallvoice.corpus.completing import Completer
 from smallvoice.corpus.transcripts import kaldi, read, reader_of
 from smallvoice.corpus.transcripts.files import relative, walk
-from smallvoice.corpus.transcripts.segment import Recording
+from smallvoice.corpus.transcripts.segment import Item, Recording
 from smallvoice.errors import InputError
+from smallvoice.recipe import CorpusRecipe
 from smallvoice.storage import digest, file_digest
 
 
@@ -70,10 +72,17 @@ NAMES = (*_NAMED, NURSERY)
 """The corpora that are known by name."""
 
 
-def find(name_or_path: str | Path, data_dir: Path | None = None, *, cache_dir: Path | None = None) -> list[Source]:
-    """The sources that a name or a folder means.
+def find(
+    name_or_path: str | Path,
+    data_dir: Path | None = None,
+    *,
+    cache_dir: Path | None = None,
+    format: str | None = None,
+) -> list[Source]:
+    """The sources that a name, a folder or a transcript file means.
 
     Args:
+        format: the transcripts' format, where the user says so.
         data_dir: where to look first for a corpus by name.
         cache_dir: where the synthetic nursery is made if it is not there yet; else `data_dir`, else `./data`.
 
@@ -89,23 +98,38 @@ def find(name_or_path: str | Path, data_dir: Path | None = None, *, cache_dir: P
     path = Path(name_or_path).expanduser()
     if not path.exists() and path.name == name:
         raise InputError(f"{name}: no such folder, and no corpus of that name. By name: {', '.join(NAMES)}.")
-    reader_of(path)
+    reader_of(path, format)
     return [Source(name=path.resolve().name, path=path)]
 
 
-def find_all(names: str | list[str], data_dir: Path | None = None, cache_dir: Path | None = None) -> list[Source]:
+def find_all(
+    names: str | list[str], data_dir: Path | None = None, cache_dir: Path | None = None, format: str | None = None
+) -> list[Source]:
     """The sources of a recipe.
 
     Raises:
         InputError: one of them is not there or of no known shape, or the recipe names none.
     """
-    found = [source for name in _listed(names) for source in find(name, data_dir, cache_dir=cache_dir)]
+    found = [
+        source for name in _listed(names) for source in find(name, data_dir, cache_dir=cache_dir, format=format)
+    ]
     if not found:
         raise InputError(f"No source is given. A folder, or by name: {', '.join(NAMES)}.")
     return found
 
 
-def fingerprint(sources: list[Source], *, rehash: bool = False) -> str:
+def items(source: Source, recipe: CorpusRecipe) -> Iterator[Item]:
+    """What a source holds, with what the recipe's tables and rules add.
+
+    Raises:
+        InputError: the source is of no known shape, or a table cannot be read. RecipeError: a table is wrong.
+    """
+    # Its own corpora are of a known format, whatever the user says of the others.
+    settings = dataclasses.replace(recipe, format="kaldi") if source.name in NAMES else recipe
+    return Completer(recipe).complete(read(source.path, settings))
+
+
+def fingerprint(sources: list[Source], recipe: CorpusRecipe, *, rehash: bool = False) -> str:
     """A digest of all files of the sources: by size and time or, with `rehash`, by content.
 
     Raises:
@@ -113,16 +137,19 @@ def fingerprint(sources: list[Source], *, rehash: bool = False) -> str:
     """
     states: dict[str, Any] = {}
     for source in sources:
-        files = {path: relative(path, source.path) for path in walk(source.path)}
-        # Audio may lie outside the folder of the transcripts.
-        files |= {item.audio: item.path for item in read(source.path) if isinstance(item, Recording)}
+        folder = source.path if source.path.is_dir() else source.path.parent
+        files = {path: relative(path, folder) for path in (walk(folder) if folder == source.path else [source.path])}
+        # Audio of a Kaldi folder may lie above it.
+        for item in items(source, recipe):
+            if isinstance(item, Recording) and isinstance(item.audio, Path):
+                files[item.audio] = item.path
         for path, name in files.items():
             if path.is_file():
                 state = path.stat()
                 content = file_digest(path) if rehash else [state.st_size, state.st_mtime_ns]
                 states[f"{source.name}/{name}"] = content
     settings = [[source.name, source.split, source.language, source.synthetic] for source in sources]
-    return digest(settings, states)
+    return digest(settings, states, Completer(recipe).fingerprint())
 
 
 def with_distinct_names(sources: list[Source]) -> list[Source]:

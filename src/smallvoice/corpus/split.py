@@ -74,12 +74,23 @@ def age_band(age_years: float | None) -> str:
     return next((name for limit, name in _BANDS if age_years < limit), "adult")
 
 
-def plan(units: Iterable[Unit], shares: Mapping[str, float], known: Mapping[str, str]) -> Plan:
+def plan(
+    units: Iterable[Unit],
+    shares: Mapping[str, float],
+    known: Mapping[str, str],
+    *,
+    together: Iterable[Iterable[str]] = (),
+    by: str = "strata",
+    folds: tuple[int, int] = (1, 5),
+) -> Plan:
     """Give every unit its split.
 
     Args:
         shares: the share of each split; only their ratios count.
         known: places given before, by unit.
+        together: names of units that share a recording or session, and so a split.
+        by: `strata`, `hash` or `folds`, as in `recipe.SplitRecipe`; `known` places count for `strata` only.
+        folds: which fold is test, from 1, and how many there are.
 
     Raises:
         InputError: fewer units than splits to fill.
@@ -89,11 +100,23 @@ def plan(units: Iterable[Unit], shares: Mapping[str, float], known: Mapping[str,
     carvable = [unit for unit in everyone if unit.brought == {"train"} and unit.may_be_dev]
     if not shares["dev"] or len(carvable) < 2:
         carvable = []
-    if not all(unit.name in known for unit in new):
-        require_enough(len(new), shares)
+    groups = _tied(new, together)
+    if by == "folds":
+        new_places = _of_folds([group[0] for group in groups], *folds)
+    elif by == "hash":
+        new_places = {group[0].name: _of_hash(group[0], shares) for group in groups}
+    else:
+        # A group is where its first known member is; who is known elsewhere stays there, and is a leak.
+        at = {group[0].name: known[unit.name] for group in groups for unit in group[::-1] if unit.name in known}
+        if not all(group[0].name in at for group in groups):
+            require_enough(len(groups), shares, len(new))
+        new_places = assign([group[0] for group in groups], shares, at)
+    placed = {unit.name: new_places[group[0].name] for group in groups for unit in group}
+    if by == "strata":
+        placed |= {unit.name: known[unit.name] for unit in new if unit.name in known}
     # Where a source puts someone in two splits, what it leaves open goes where it can do least harm.
     places = {unit.name: min(unit.brought, key=_RANK.__getitem__) for unit in everyone if unit.brought}
-    places |= assign(new, shares, known)
+    places |= placed
     between = {name: share for name, share in shares.items() if name != "test"}
     places |= assign(carvable, between, {name: split for name, split in known.items() if split in between})
     return Plan(
@@ -104,13 +127,60 @@ def plan(units: Iterable[Unit], shares: Mapping[str, float], known: Mapping[str,
     )
 
 
-def require_enough(num_units: int, shares: Mapping[str, float]) -> None:
+def _tied(units: list[Unit], together: Iterable[Iterable[str]]) -> list[list[Unit]]:
+    """Units in groups that must not be parted, each in hash order: the connected components of `together`."""
+    parent = {unit.name: unit.name for unit in units}
+
+    def root(name: str) -> str:
+        while parent[name] != name:
+            parent[name] = name = parent[parent[name]]
+        return name
+
+    for names in together:
+        first, *others = [name for name in names if name in parent] or [""]
+        for other in others:
+            parent[root(other)] = root(first)
+    groups: dict[str, list[Unit]] = defaultdict(list)
+    for unit in units:
+        groups[root(unit.name)].append(unit)
+    return sorted(groups.values(), key=lambda group: group[0].order)
+
+
+def _of_hash(unit: Unit, shares: Mapping[str, float]) -> str:
+    """The split of a unit by its hash alone: it never depends on who else is there."""
+    position = Fraction(int(unit.order, 16), 16 ** len(unit.order)) * sum(_exact(share) for share in shares.values())
+    for split in ("test", "dev"):
+        position -= _exact(shares[split])
+        if position < 0:
+            return split
+    return "train"
+
+
+def _of_folds(units: list[Unit], fold: int, num_folds: int) -> dict[str, str]:
+    """Fold `fold` is test, the next one dev. Within each stratum folds are dealt in turn."""
+    if len(units) < num_folds:
+        raise InputError(f"Too few speakers for {num_folds} folds: {len(units)}. Lower split.folds.")
+    dealt = enumerate(unit for stratum in strata(units) for unit in stratum)
+    role = {fold - 1: "test", fold % num_folds: "dev"}
+    return {unit.name: role.get(number % num_folds, "train") for number, unit in dealt}
+
+
+def require_enough(num_units: int, shares: Mapping[str, float], num_speakers: int | None = None) -> None:
     """See that every split can get someone.
+
+    Args:
+        num_speakers: how many there are, where some share recordings and so make fewer units.
 
     Raises:
         InputError: fewer units than splits to fill.
     """
     num_splits = sum(share > 0 for share in shares.values())
+    if num_units < num_splits and num_speakers is not None and num_speakers >= num_splits:
+        raise InputError(
+            f"{num_speakers} speakers share recordings or sessions, which makes {num_units} groups that stay "
+            f"together, too few for {num_splits} splits. Choose whose speech to keep (--roles child), or give "
+            "more recordings, or put all of them into one split: --split test"
+        )
     if num_units < num_splits:
         raise InputError(
             f"Too few speakers to split: {num_units} for {num_splits} splits (a speaker is in one split only; "

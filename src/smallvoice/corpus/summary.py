@@ -29,10 +29,11 @@ def describe(result: PrepareResult) -> list[RenderableType]:
     unchanged = ", unchanged since it was prepared" if result.unchanged else ""
     ledger = facts["ledger"]
     num_dropped = sum(ledger["dropped"].values())
+    joined = f"{ledger['joined']} joined into one of them, " if ledger["joined"] else ""
     lines: list[RenderableType] = [
         f"{names}{synthetic}: {result.path}{unchanged}",
         _splits(facts["splits"]),
-        f"{ledger['segments']} segments: {ledger['kept']} kept, {num_dropped} dropped",
+        f"{ledger['segments']} segments: {ledger['kept']} kept, {joined}{num_dropped} dropped",
     ]
     lines += [f"  {count} dropped: {reason}" for reason, count in ledger["dropped"].items()]
     lines += [f"  {count} kept and flagged: {flag}" for flag, count in facts["flags"].items()]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from smallvoice.corpus import sources
+from smallvoice.corpus.transcripts.segment import NOTHING_LOST
 from smallvoice.corpus.utterance import Corpus, Utterance, open_corpus
 from smallvoice.decoding.engine import decode_utterances
 from smallvoice.decoding.models import Model, open_model
@@ -158,11 +159,9 @@ def _undecodable(corpus: Corpus, split: str, model: Model, select: str | None) -
             "error": row["reason"],
         }
         for row in lost
-        if not row["reason"].startswith(NOT_LOST)
+        if not row["reason"].startswith(NOTHING_LOST)
     ]
 
-
-NOT_LOST = ("not selected", "given twice")
 """Beginnings of the reasons for which `prepare` drops what a test does not miss."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -19,26 +19,31 @@ VTLP_LIMIT_HZ = 4_800.0
 """Up to here vocal-tract length perturbation scales frequencies; above, it bends them back (Jaitly & Hinton, 2013)."""
 
 
-def log_mel(samples: torch.Tensor, num_mels: int, warps: Sequence[float] | None = None) -> torch.Tensor:
+@dataclass(frozen=True, slots=True)
+class View:
+    """How training hears an utterance: its formants moved, its tempo changed, its pitch as it is."""
+
+    warp: float = 1.0
+    """Vocal-tract warp; above 1 the formants come out higher, as of a shorter tract."""
+    hop: int = HOP_LENGTH
+    """Samples from one frame to the next; above 160 the speech comes out faster."""
+
+
+def log_mel(samples: torch.Tensor, num_mels: int, view: View = View()) -> torch.Tensor:
     """Log-mel features of waveforms that are already filled with zeros up to their window.
 
     Args:
-        samples: float32, shape = (batch, num_samples), 16 kHz, num_samples a multiple of 160.
+        samples: float32, shape = (batch, num_samples), 16 kHz, num_samples a multiple of the hop (160).
         num_mels: 80, or 128 for large-v3.
-        warps: the vocal-tract warp of each utterance; above 1 its formants come out higher, as of a shorter tract.
 
     Returns:
         shape = (batch, num_mels, num_samples / 160). Each utterance's own maximum sets its floor, 8 below it in
         log10, so that neither neighbours in the batch nor the length of the silence after it change a frame.
     """
     window = torch.hann_window(N_FFT, device=samples.device)
-    stft = torch.stft(samples, N_FFT, HOP_LENGTH, window=window, return_complex=True)
+    stft = torch.stft(samples, N_FFT, view.hop, window=window, return_complex=True)
     power = stft[..., :-1].abs().square()  # as Whisper: the frame centred on the last sample is dropped
-    if warps is None:
-        mel = _filters(num_mels, samples.device).T @ power
-    else:
-        filters = torch.stack([_warped_filters(num_mels, samples.device, round(warp, 2)) for warp in warps])
-        mel = filters.transpose(1, 2) @ power
+    mel = _warped_filters(num_mels, samples.device, round(view.warp, 2)).T @ power
     log_spec = mel.clamp(min=1e-10).log10()
     floor = log_spec.amax(dim=(1, 2), keepdim=True) - 8.0
     return (torch.maximum(log_spec, floor) + 4.0) / 4.0

@@ -10,6 +10,7 @@ depends on the batch.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from torch.nn import functional
 from transformers import WhisperForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
-from smallvoice.model.features import FRAMES_PER_SECOND, HOP_LENGTH, log_mel
+from smallvoice.model.features import FRAMES_PER_SECOND, HOP_LENGTH, View, log_mel
 from smallvoice.recipe import WindowRecipe
 
 FULL_WINDOW = WindowRecipe(kind="full")
@@ -42,23 +43,35 @@ def features(
     waveforms: list[np.ndarray],
     frames: int,
     network: WhisperForConditionalGeneration,
-    warps: list[float] | None = None,
+    views: Sequence[View] | None = None,
 ) -> torch.Tensor:
     """Log-mel features of utterances of one window.
 
     Args:
         waveforms: float32 at 16 kHz, each of shape = (num_samples,); samples beyond the window are cut.
         frames: the window, in log-mel frames.
-        warps: the vocal-tract warp of each utterance, for training.
+        views: how training hears each utterance; else as it is.
 
     Returns:
         shape = (len(waveforms), num_mels, frames), on the network's device.
     """
-    samples = torch.zeros(len(waveforms), frames * HOP_LENGTH)
+    num_mels, device = network.config.num_mel_bins, network.device
+    if views is None:
+        return log_mel(_filled(waveforms, frames * HOP_LENGTH).to(device), num_mels)
+    rows = [
+        log_mel(_filled([waveform], frames * view.hop).to(device), num_mels, view)
+        for waveform, view in zip(waveforms, views, strict=True)
+    ]
+    return torch.cat(rows)
+
+
+def _filled(waveforms: list[np.ndarray], num_samples: int) -> torch.Tensor:
+    """Waveforms followed by zeros, or cut, shape = (len(waveforms), num_samples)."""
+    samples = torch.zeros(len(waveforms), num_samples)
     for row, waveform in zip(samples, waveforms, strict=True):
-        kept = torch.from_numpy(waveform[: frames * HOP_LENGTH])
+        kept = torch.from_numpy(waveform[:num_samples])
         row[: len(kept)] = kept
-    return log_mel(samples.to(network.device), network.config.num_mel_bins, warps)
+    return samples
 
 
 def encode(network: WhisperForConditionalGeneration, mel: torch.Tensor) -> BaseModelOutput:

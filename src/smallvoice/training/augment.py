@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 
 import numpy as np
 import soxr
 import torch
 
-from smallvoice.model.features import SAMPLE_RATE
+from smallvoice.model.features import HOP_LENGTH, SAMPLE_RATE, View
 from smallvoice.recipe import AugmentRecipe
 
 
@@ -18,16 +19,45 @@ def draw(seed: int, epoch: int, utterance: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(key[:8], "little"))
 
 
-def speed_factor(recipe: AugmentRecipe, seed: int, epoch: int, utterance: str) -> float:
-    """How much faster the utterance is played: between 1 - speed and 1 + speed."""
-    if not recipe.speed:
-        return 1.0
-    return 1.0 + recipe.speed * draw(seed, epoch, utterance).uniform(-1.0, 1.0)
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happens to an utterance in one epoch: factors, 1 where nothing does.
+
+    Playing audio `resample` times as fast moves tempo, pitch and formants alike. What should stay is put back when
+    the features are computed: formants by the warp of the mel filters, tempo by the distance between frames.
+    """
+
+    speed: float = 1.0
+    tempo: float = 1.0
+    pitch: float = 1.0
+    vocal_tract: float = 1.0
+
+    @property
+    def resample(self) -> float:
+        """How much faster the waveform is played."""
+        return self.speed * self.pitch
+
+    @property
+    def view(self) -> View:
+        """How its features are computed."""
+        return View(warp=self.vocal_tract / self.pitch, hop=round(HOP_LENGTH * self.tempo / self.pitch))
+
+    @property
+    def pace(self) -> float:
+        """How many times shorter it comes out, in frames."""
+        return self.resample * self.view.hop / HOP_LENGTH
 
 
-def vocal_tract_warp(recipe: AugmentRecipe, seed: int, epoch: int, utterance: str) -> float:
-    """How much higher the formants come out: between 1 - vocal_tract and 1 + vocal_tract."""
-    return 1.0 + recipe.vocal_tract * draw(seed, epoch, f"{utterance}/vocal_tract").uniform(-1.0, 1.0)
+def change(recipe: AugmentRecipe, seed: int, epoch: int, utterance: str) -> Change:
+    """The change of an utterance in an epoch; each factor is drawn evenly from its range."""
+    rng = draw(seed, epoch, utterance)
+    shares = rng.uniform(-1.0, 1.0, size=4)  # always all four: switching one on leaves the others' draws
+    return Change(
+        speed=1.0 + recipe.speed * shares[0],
+        tempo=1.0 + recipe.tempo * shares[1],
+        pitch=2.0 ** (recipe.pitch * shares[2] / 12),
+        vocal_tract=1.0 + recipe.vocal_tract * shares[3],
+    )
 
 
 def change_speed(waveform: np.ndarray, factor: float) -> np.ndarray:

@@ -31,9 +31,9 @@ class Item:
     row: int
     utterance_id: str
     epoch: int
-    speed: float
+    change: augment.Change
     frames: int
-    """Its window in log-mel frames, after the change of speed."""
+    """Its window in log-mel frames, after the change."""
 
 
 Batch = list[Item]
@@ -104,9 +104,9 @@ class Planner:
         for row, (utterance_id, duration_s) in enumerate(zip(self._ids_of(number), group.durations_s, strict=True)):
             if utterance_id in self.left_out:
                 continue
-            speed = augment.speed_factor(self.recipe.augment, seed, epoch, utterance_id)
-            frames = windows.num_frames(duration_s / speed, self.recipe.window, self.max_frames)
-            yield Item(number, row, utterance_id, epoch, speed, frames)
+            change = augment.change(self.recipe.augment, seed, epoch, utterance_id)
+            frames = windows.num_frames(duration_s / change.pace, self.recipe.window, self.max_frames)
+            yield Item(number, row, utterance_id, epoch, change, frames)
 
     def _ids_of(self, number: int) -> list[str]:
         found: list[str] = self.ids.slice(self.starts[number], len(self.groups[number].durations_s)).to_pylist()

@@ -190,17 +190,16 @@ def _prepare(member: Member, reader: Reader, batch: Batch) -> tuple[torch.Tensor
     recipe = member.recipe.augment
     utterances = reader.read(batch)
     waveforms = [
-        augment.change_speed(decode_flac(utterance.audio), item.speed)
+        augment.change_speed(decode_flac(utterance.audio), item.change.resample)
         for item, utterance in zip(batch, utterances, strict=True)
     ]
-    warps = None
-    if recipe.vocal_tract:
-        warps = [augment.vocal_tract_warp(recipe, member.seed, item.epoch, item.utterance_id) for item in batch]
-    mel = windows.features(waveforms, batch[0].frames, member.whisper.network, warps)
+    views = [item.change.view for item in batch]
+    mel = windows.features(waveforms, batch[0].frames, member.whisper.network, views)
     if recipe.time_masks or recipe.mel_masks:
         for row, item, waveform in zip(mel, batch, waveforms, strict=True):
             rng = augment.draw(member.seed, item.epoch, f"{item.utterance_id}/masks")
-            augment.mask_features(row, min(mel.shape[-1], len(waveform) // windows.HOP_LENGTH), recipe, rng)
+            num_frames = len(waveform) // item.change.view.hop
+            augment.mask_features(row, min(mel.shape[-1], num_frames), recipe, rng)
     sequences = [member.tokens(utterance) for utterance in utterances]
     padding = member.whisper.generation.eos_token_id
     return mel, collate(sequences, member.prefix_length, padding)

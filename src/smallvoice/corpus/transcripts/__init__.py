@@ -5,37 +5,51 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from smallvoice.corpus.transcripts import kaldi, reference
+from smallvoice.corpus.transcripts import folder, formats, kaldi
 from smallvoice.corpus.transcripts.segment import Item, Reader
 from smallvoice.errors import InputError
+from smallvoice.recipe import CorpusRecipe
 
-READERS: tuple[Reader, ...] = (kaldi.READER, reference.READER)
-"""In the order in which a folder is tried."""
-
-
-def read(folder: Path) -> Iterator[Item]:
-    """Every segment, unusable line and orphan file of a folder, each exactly once.
-
-    Raises:
-        InputError: as `reader_of`.
-    """
-    return reader_of(folder).read(folder)
+FOLDER_READERS: tuple[Reader, ...] = (kaldi.READER,)
+"""Shapes that a folder has as a whole, in the order in which it is tried; any other is read file by file."""
 
 
-def reader_of(folder: Path) -> Reader:
-    """The reader of a folder.
+def read(path: Path, recipe: CorpusRecipe) -> Iterator[Item]:
+    """Every segment, unusable line and orphan file of a folder or of one transcript, each exactly once.
 
     Raises:
-        InputError: missing, not a folder, empty, or of no shape that can be read (the message lists them).
+        InputError: as `reader_of`. RecipeError: the recipe's `format` is not known.
     """
-    if not folder.exists():
-        raise InputError(f"{folder}: no such folder.")
-    if not folder.is_dir():
-        raise InputError(f"{folder}: a file; a source is a folder of recordings and transcripts.")
-    if not any(folder.iterdir()):
-        raise InputError(f"{folder}: the folder is empty; a source is a folder of recordings and transcripts.")
-    for reader in READERS:
-        if reader.recognises(folder):
+    reader = reader_of(path, recipe.format)
+    return reader.read(path) if reader else folder.read(path, recipe)
+
+
+def reader_of(path: Path, format: str | None = None) -> Reader | None:
+    """The reader of a folder as a whole; None: it is read file by file.
+
+    Raises:
+        InputError: missing, empty, or without anything that can be read (the message lists the formats).
+        RecipeError: `format` is not known.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such folder.")
+    by_name = {reader.name: reader for reader in FOLDER_READERS}
+    forced = format.lower() if format else None
+    if forced and forced not in by_name:
+        formats.by_name(forced)
+    if path.is_file():
+        if forced in by_name or not (forced or formats.detect(path, None)):
+            raise InputError(f"{path}: not a transcript of a known format. What is read:{_shapes()}")
+        return None
+    if not any(path.iterdir()):
+        raise InputError(f"{path}: the folder is empty; a source is a folder of recordings and transcripts.")
+    for reader in FOLDER_READERS:
+        if forced == reader.name or (forced is None and reader.recognises(path)):
             return reader
-    shapes = "".join(f"\n  - {reader.shape}" for reader in READERS)
-    raise InputError(f"{folder}: no transcripts of a known shape. What is read:{shapes}")
+    if forced in by_name or not folder.recognises(path):
+        raise InputError(f"{path}: no transcripts of a known shape. What is read:{_shapes()}")
+    return None
+
+
+def _shapes() -> str:
+    return "".join(f"\n  - {reader.name}: {reader.shape}" for reader in (*FOLDER_READERS, *formats.FILE_READERS))

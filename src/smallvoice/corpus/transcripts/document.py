@@ -67,6 +67,8 @@ class FileReader:
     """Names that it usually has; a file of another name is recognised by its content alone."""
     recognises: Callable[[Head], bool]
     """Whether the first bytes look like it."""
+    sure_of_name: bool = True
+    """Whether a file of such a name that is not recognised is still this format's, to be explained by it."""
     parse: Callable[[Path, str, CorpusRecipe], Document]
     """The file, what to call it in `where`, and the settings (`tiers`, `chat_text`, `columns`).
 

@@ -6,11 +6,30 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from smallvoice.corpus.transcripts.segment import AUDIO_SUFFIXES
+from smallvoice.corpus.transcripts.segment import AUDIO_SUFFIXES, Problem
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """Every file at any depth, sorted, but hidden ones (`.DS_Store`, `._a.wav`) and prepared corpora."""
+    """Every file at any depth, sorted, but hidden ones (`.DS_Store`, `._a.wav`) and prepared corpora.
+
+    A link is followed only where it stays inside the folder.
+    """
+    return (path for path in _walk(folder) if not leads_out(path, folder))
+
+
+def links_out(folder: Path) -> Iterator[Problem]:
+    """The links that `walk` does not follow."""
+    for path in _walk(folder):
+        if leads_out(path, folder):
+            yield Problem(where=relative(path, folder), reason="link out of the folder", detail="not followed")
+
+
+def leads_out(path: Path, folder: Path) -> bool:
+    """Whether a file is a link to something outside of the folder."""
+    return path.is_symlink() and not path.resolve().is_relative_to(folder.resolve())
+
+
+def _walk(folder: Path) -> Iterator[Path]:
     for place, folders, names in os.walk(folder):
         if "corpus.json" in names and "index.arrow" in names:
             folders.clear()

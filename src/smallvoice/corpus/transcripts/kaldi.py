@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from smallvoice.corpus.transcripts.commands import decoded_file
-from smallvoice.corpus.transcripts.files import is_audio, relative, walk
+from smallvoice.corpus.transcripts.files import is_audio, links_out, relative, walk
 from smallvoice.corpus.transcripts.lines import read_lines
 from smallvoice.corpus.transcripts.people import UNKNOWN, age_years, gender_of
 from smallvoice.corpus.transcripts.segment import Item, Note, Problem, Reader, Recording, Segment, number
@@ -48,6 +48,7 @@ def read(folder: Path) -> Iterator[Item]:
                 reason="audio without transcript",
                 detail="no wav.scp names this file",
             )
+    yield from links_out(folder)
 
 
 def _parts(folder: Path) -> list[tuple[Path, str | None]]:
@@ -154,11 +155,15 @@ class _Part:
             if decoded is None:
                 return None, None, "wav.scp entry is a command"
             entry, channel = decoded.path, decoded.channel
+        outside = False
         for base in (self.folder, *list(self.folder.absolute().parents)[:_PARENTS]):
             path = Path(os.path.normpath(base / entry))
             if path.is_file():
-                return path, channel, ""
-        return None, None, "transcript without audio"
+                # Whoever wrote the folder may not choose which of the user's files are read.
+                if path.resolve().is_relative_to(base.resolve()):
+                    return path, channel, ""
+                outside = True
+        return None, None, "audio outside the folder" if outside else "transcript without audio"
 
     def _stable_name(self, path: Path, entry: str, recording: str) -> str:
         """A name of the recording that is the same wherever the corpus lies."""
@@ -247,7 +252,7 @@ def _span(value: str) -> _Span | None:
 
 
 READER = Reader(
-    name="Kaldi",
+    name="kaldi",
     shape="a Kaldi data folder: text, wav.scp, utt2spk, and optionally segments, spk2age, spk2gender; "
     "or train, dev and test folders of that kind",
     recognises=recognises,

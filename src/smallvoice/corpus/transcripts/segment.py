@@ -101,6 +101,22 @@ class Problem:
     split: str | None = None
 
 
+NOTHING_LOST = (
+    "not selected",
+    "role not chosen",
+    "given twice",
+    "another transcript is used",
+    "tier not chosen",
+    "tier of phones",
+    "tier of words",
+    "dependent tier",
+    "no words",
+    "not transcribed",
+    "not speech",
+)
+"""How reasons begin that cost no words: what the user did not want, what is there already, what nobody said."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Note:
     """Something about a source that costs no segment, but that its owner would want to know."""

@@ -1,0 +1,178 @@
+"""The headers of a CHAT file: who speaks, how old, in which language, and what the recording is called."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from smallvoice.corpus.transcripts.people import age_years, chat_age, gender_of, is_code, person, role_of
+
+# ISO 639-3 (and the older 639-2/B), as CHAT has them, in the codes that Whisper has. Others stay as they are.
+_LANGUAGE_TABLE = """
+    afr=af amh=am ara=ar arb=ar ary=ar arz=ar asm=as aze=az bak=ba baq=eu bel=be ben=bn bod=bo bos=bs bre=br bul=bg
+    bur=my cat=ca ces=cs chi=zh cmn=zh cym=cy cze=cs dan=da deu=de dut=nl ell=el eng=en est=et eus=eu fao=fo fas=fa
+    fil=tl fin=fi fra=fr fre=fr geo=ka ger=de glg=gl gre=el guj=gu hat=ht hau=ha haw=haw heb=he hin=hi hrv=hr hun=hu
+    hye=hy ice=is ind=id isl=is ita=it jav=jw jpn=ja kan=kn kat=ka kaz=kk khm=km kor=ko lao=lo lat=la lav=lv lin=ln
+    lit=lt ltz=lb mac=mk mal=ml mao=mi mar=mr may=ms mkd=mk mlg=mg mlt=mt mon=mn mri=mi msa=ms mya=my nep=ne nld=nl
+    nno=nn nob=no nor=no oci=oc pan=pa per=fa pol=pl por=pt prs=fa pus=ps ron=ro rum=ro rus=ru san=sa sin=si slk=sk
+    slo=sk slv=sl sna=sn snd=sd som=so spa=es sqi=sq srp=sr sun=su swa=sw swe=sv swh=sw tam=ta tat=tt tel=te tgk=tg
+    tgl=tl tha=th tib=bo tuk=tk tur=tr ukr=uk urd=ur uzb=uz vie=vi wel=cy yid=yi yor=yo yue=yue zho=zh zsm=ms
+"""
+_LANGUAGES = dict(pair.split("=") for pair in _LANGUAGE_TABLE.split())
+# CHAT's own list of roles, where the name alone does not tell `people.role_of`.
+_ROLES = {
+    **dict.fromkeys(("boy", "girl", "playmate"), "child"),
+    **dict.fromkeys(("grandmother", "grandfather", "caretaker", "clinician", "doctor", "nurse", "therapist"), "adult"),
+    **dict.fromkeys(("attorney", "justice", "babysitter"), "adult"),
+}
+# What CHAT files write where a name or a corpus belongs, when there is none.
+_ROLE_TABLE = """
+    adult audience brother child environment family father female friend group guest host informant interviewer
+    investigator leader lena male media member mother narrator nonhuman other participant partner playrole relative
+    sibling sister speaker student subject target_adult target_child teacher teenager text toy uncertain unidentified
+    unknown visitor witness
+"""
+_ROLE_WORDS = frozenset(_ROLES) | frozenset(_ROLE_TABLE.split())
+_NO_CORPUS = frozenset({"", "corpus", "corpus_name", "change_me_later", "change_corpus_later", "change_me_now"})
+
+_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+_STATUS = {"missing": "its recording is missing", "unlinked": "not linked to its recording", "notrans": "no transcript"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Speaker:
+    """A participant."""
+
+    name: str | None
+    """The source's name, with its corpus: `Brown/Adam`; of somebody without a name, the code and the transcript."""
+    age_years: float | None = None
+    gender: str | None = None
+    role: str | None = None
+
+
+@dataclass(slots=True)
+class _Person:
+    name: str = ""
+    role: str = ""
+    corpus: str = ""
+    age: str = ""
+    sex: str = ""
+    born: str = ""
+
+
+@dataclass(slots=True)
+class Headers:
+    """What the headers say; `where` is what the transcript is called."""
+
+    where: str
+    languages: list[str] = field(default_factory=list)
+    media: list[str] = field(default_factory=list)
+    conversation: bool = False
+    """In CA notation."""
+    notes: list[str] = field(default_factory=list)
+    _date: datetime.date | None = None
+    _people: dict[str, _Person] = field(default_factory=dict)
+
+    def speakers(self) -> dict[str, Speaker]:
+        """Who stands behind each code, declared or described."""
+        return {code: self.speaker(code) for code in self._people}
+
+    def speaker(self, code: str) -> Speaker:
+        """Who stands behind a code, which need not be declared."""
+        who = self._people.get(code, _Person())
+        name = person(who.name or code, self.where)
+        if name and not is_code(who.name or code) and who.corpus:
+            name = f"{who.corpus}/{name}"
+        return Speaker(
+            name=name,
+            age_years=self._age(code, who),
+            gender=gender_of(who.sex),
+            role=_ROLES.get(who.role.lower()) or role_of(who.role) or role_of(code),
+        )
+
+    def _age(self, code: str, who: _Person) -> float | None:
+        """In years; where only the date of birth is given, at the date of the recording."""
+        age = chat_age(who.age) if who.age else None
+        if who.age and age is None:
+            self.notes.append(f"The age of {code} is not one, so unknown: {who.age[:40]}.")
+        born = _day(who.born)
+        if age is not None or born is None or self._date is None or self._date < born:
+            return age
+        return age_years(str((self._date - born).days / 365.25))
+
+    def _person(self, code: str) -> _Person:
+        return self._people.setdefault(code, _Person())
+
+    def read(self, lines: Iterable[str]) -> None:
+        """All headers: lines that start with `@`, without line breaks."""
+        for line in lines:
+            name, _, value = line[1:].partition(":")
+            name, value = name.strip().lower(), " ".join(value.split())
+            first, _, code = name.partition(" of ")
+            if name == "participants":
+                for entry in value.split(","):
+                    self._participant(entry.split())
+            elif name == "id":
+                self._id([cell.strip() for cell in value.split("|")])
+            elif name == "languages":
+                self.languages += [language_code(part) for part in re.split(r"[\s,]+", value) if part]
+            elif name == "media":
+                self._media(value)
+            elif name == "options":
+                self.conversation |= any(option.strip().startswith("CA") for option in value.split(","))
+            elif name == "date":
+                self._date = _day(value)
+            elif code and first in ("birth", "age", "sex"):
+                who = self._person(code.strip().upper())
+                setattr(who, {"birth": "born", "age": "age", "sex": "sex"}[first], value)
+
+    def _participant(self, words: list[str]) -> None:
+        """`CHI Ross Target_Child`: a code, perhaps a name, a role."""
+        if not words:
+            return
+        who = self._person(words[0])
+        who.role = words[-1] if len(words) > 1 else ""
+        name = "_".join(words[1:-1])
+        who.name = "" if name.lower() in _ROLE_WORDS else name
+
+    def _id(self, cells: list[str]) -> None:
+        """`language|corpus|code|age|sex|group|SES|role|education|custom|`: cells that are empty say nothing."""
+        if len(cells) < 5:
+            if any(cells):
+                self.notes.append(f"An @ID is not read: {'|'.join(cells)[:60]}.")
+            return
+        who = self._person(cells[2])
+        who.corpus = who.corpus if cells[1].lower() in _NO_CORPUS else cells[1]
+        who.age = cells[3] or who.age
+        who.sex = cells[4] or who.sex
+        if len(cells) > 7 and cells[7]:
+            who.role = who.role or cells[7]
+
+    def _media(self, value: str) -> None:
+        """`name, audio, unlinked`; a name with commas or of another place is in quotation marks."""
+        quoted = re.match(r'"([^"]*)"(.*)', value)
+        name, rest = (quoted[1], quoted[2]) if quoted else (value.partition(",")[0], value.partition(",")[2])
+        if name.strip():
+            self.media.append(name.strip())
+        for word in re.split(r"[\s,]+", rest):
+            if word in _STATUS:
+                self.notes.append(f"@Media says: {_STATUS[word]}.")
+
+
+def language_code(text: str) -> str:
+    """A language as Whisper calls it: `eng` is `en`."""
+    code = text.strip().lower().partition("-")[0]
+    return _LANGUAGES.get(code, code)
+
+
+def _day(text: str) -> datetime.date | None:
+    """`28-JUN-2001`."""
+    found = re.fullmatch(r"(\d{1,2})-([A-Z]{3})-(\d{4})", text.strip().upper())
+    if not found or found[2] not in _MONTHS:
+        return None
+    try:
+        return datetime.date(int(found[3]), _MONTHS.index(found[2]) + 1, int(found[1]))
+    except ValueError:
+        return None

@@ -1,0 +1,60 @@
+"""The table of transcript formats, and which of them a file has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import importlib
+from smallvoice.corpus.transcripts.document import FileReader, Unreadable, head_of
+from smallvoice.errors import RecipeError
+
+def _temporary():
+    found = []
+    for name in "chat elan textgrid transcriber subtitles nist seglst lhotse_cuts table labels plain lena".split():
+        try:
+            module = importlib.import_module(f"smallvoice.corpus.transcripts.{name}")
+        except Exception:
+            continue
+        for attribute in ("READER", "READERS", "LIBRISPEECH", "TEXT"):
+            value = getattr(module, attribute, ())
+            found += value if isinstance(value, tuple) else [value]
+    return tuple(found)
+
+
+FILE_READERS: tuple[FileReader, ...] = _temporary()
+"""The more a format says, the earlier: where a recording has several transcripts, the first is taken."""
+
+NAMES = tuple(reader.name for reader in FILE_READERS)
+
+
+def by_name(name: str) -> FileReader:
+    """The reader of a format that the user names.
+
+    Raises:
+        RecipeError: there is none; the message lists them.
+    """
+    for reader in FILE_READERS:
+        if reader.name == name.lower():
+            return reader
+    raise RecipeError(f"format: {name!r} is not known. Known formats: kaldi, huggingface, {', '.join(NAMES)}.")
+
+
+def detect(path: Path, forced: str | None) -> FileReader | None:
+    """The reader of a file, by its content; of several that fit, one that the file's name fits too.
+
+    Args:
+        forced: the only format to read; files that do not have one of its names are left alone.
+    """
+    try:
+        head = head_of(path)
+    except Unreadable:
+        return None
+    if forced:
+        reader = by_name(forced)
+        return reader if head.suffix in reader.suffixes or reader.recognises(head) else None
+    for known_name in (True, False):
+        for reader in FILE_READERS:
+            if (head.suffix in reader.suffixes) is known_name and reader.recognises(head):
+                return reader
+    # A damaged or empty file of a known name is its reader's to explain.
+    return next((reader for reader in FILE_READERS if head.suffix in reader.suffixes and reader.sure_of_name), None)

@@ -1,0 +1,125 @@
+"""Folders of any format: pairing, what is left over, and names that try to leave the folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from tests.corpus.corpora import dropped, noise, prepared, rows, write_audio, write_lines
+
+from smallvoice.corpus.transcripts import read, reader_of
+from smallvoice.corpus.transcripts.segment import Note, Problem, Recording
+from smallvoice.errors import InputError, RecipeError
+from smallvoice.recipe import CorpusRecipe
+
+
+def _items(folder: Path, **settings: object) -> tuple[dict[str, Recording], dict[str, str], list[str]]:
+    found = list(read(folder, CorpusRecipe(**settings)))
+    recordings = {item.path: item for item in found if isinstance(item, Recording)}
+    problems = {item.where: item.reason for item in found if isinstance(item, Problem)}
+    return recordings, problems, [item.message for item in found if isinstance(item, Note)]
+
+
+def _srt(*cues: tuple[str, str]) -> list[str]:
+    lines = []
+    for number, (times, text) in enumerate(cues, 1):
+        lines += [str(number), times, text, ""]
+    return lines
+
+
+def test_formats_side_by_side(tmp_path: Path) -> None:
+    for name in ("a", "deep/b", "c"):
+        write_audio(tmp_path / f"{name}.wav", noise(2))
+    write_lines(tmp_path / "a.srt", _srt(("00:00:00,000 --> 00:00:01,500", "from subtitles")))
+    write_lines(tmp_path / "elsewhere/b.txt", ["0\t1\tfrom labels"])
+    write_lines(tmp_path / "c.lab", ["a whole file"])
+    write_lines(tmp_path / "about.pdf", ["%PDF"])
+    recordings, problems, notes = _items(tmp_path)
+    assert {path: [s.text for s in item.segments] for path, item in recordings.items()} == {
+        "a.wav": ["from subtitles"],
+        "deep/b.wav": ["from labels"],
+        "c.wav": ["a whole file"],
+    }
+    assert problems == {}
+    assert notes == ["1 other files are not transcripts: about.pdf."]
+
+
+def test_of_two_transcripts_the_one_that_says_more(tmp_path: Path) -> None:
+    write_audio(tmp_path / "a.wav", noise(2))
+    write_lines(tmp_path / "a.lab", ["the whole"])
+    write_lines(tmp_path / "a.srt", _srt(("00:00:00,000 --> 00:00:01,500", "with times")))
+    recordings, problems, _ = _items(tmp_path)
+    assert [segment.text for segment in recordings["a.wav"].segments] == ["with times"]
+    assert problems == {"a.lab:1": "another transcript is used"}
+    recordings, problems, _ = _items(tmp_path, format="text")
+    assert [segment.text for segment in recordings["a.wav"].segments] == ["the whole"]
+
+
+def test_a_table_names_its_recordings(tmp_path: Path) -> None:
+    for name in ("clips/a", "clips/b", "other/b"):
+        write_audio(tmp_path / f"{name}.wav", noise(1, len(name)))
+    lines = ["clips/a.wav,one,K1,train", "clips/b.wav,two,K2,validation", "c.wav,three,K3,test", ",four,K4,test"]
+    write_lines(tmp_path / "table.csv", ["file,text,speaker,split", *lines])
+    recordings, problems, _ = _items(tmp_path)
+    assert {(path, item.split, item.session) for path, item in recordings.items()} == {
+        ("clips/a.wav", "train", None),
+        ("clips/b.wav", "dev", None),
+    }
+    assert problems == {
+        "table.csv:4": "transcript without audio",
+        "table.csv:5": "no audio named",
+        "other/b.wav": "audio without transcript",
+    }
+    alone, _, _ = _items(tmp_path / "table.csv")
+    assert set(alone) == set(recordings)
+
+
+@pytest.mark.parametrize("name", ["../secret.wav", "{absolute}", "clips/../../secret.wav", "link.wav", "file://{absolute}"])
+def test_nothing_outside_is_ever_read(tmp_path: Path, name: str) -> None:
+    secret = write_audio(tmp_path / "secret.wav", noise(1))
+    source = tmp_path / "source"
+    write_audio(source / "clips" / "a.wav", noise(1))
+    (source / "link.wav").symlink_to(secret)
+    name = name.replace("{absolute}", str(secret))
+    write_lines(source / "table.csv", ["file,text,speaker,split", f"{name},stolen,K1,", "clips/a.wav,mine,K2,"])
+    recordings, problems, _ = _items(source)
+    assert set(recordings) == {"clips/a.wav"}
+    assert problems == {"table.csv:2": "transcript without audio", "link.wav": "link out of the folder"}
+
+
+@pytest.mark.parametrize("entry", ["../secret.wav", "{absolute}", "wav/link.wav", "cat {absolute} |"])
+def test_nor_by_kaldi(tmp_path: Path, entry: str) -> None:
+    secret = write_audio(tmp_path / "secret.wav", noise(1))
+    source = tmp_path / "source"
+    (source / "wav").mkdir(parents=True)
+    os.symlink(secret, source / "wav" / "link.wav")
+    write_lines(source / "text", ["u1 STOLEN"])
+    write_lines(source / "wav.scp", [f"u1 {entry.replace('{absolute}', str(secret))}"])
+    recordings, problems, _ = _items(source)
+    assert recordings == {}
+    assert problems["text:1"] == "audio outside the folder"
+
+
+def test_folders_without_transcripts(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder"):
+        reader_of(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="the folder is empty"):
+        reader_of(tmp_path)
+    write_lines(tmp_path / "notes.pdf", ["%PDF"])
+    with pytest.raises(InputError, match=r"(?s)What is read:.*kaldi.*textgrid.*chat"):
+        reader_of(tmp_path)
+    with pytest.raises(InputError, match="not a transcript of a known format"):
+        reader_of(tmp_path / "notes.pdf")
+    with pytest.raises(RecipeError, match="Known formats: kaldi, huggingface, chat"):
+        reader_of(tmp_path, "docx")
+
+
+def test_a_damaged_transcript_costs_itself_alone(tmp_path: Path) -> None:
+    for name in "abcd":
+        write_audio(tmp_path / f"{name}.wav", noise(1, ord(name)))
+        write_lines(tmp_path / f"{name}.srt", _srt(("00:00:00,000 --> 00:00:01,000", f"words of {name}")))
+    (tmp_path / "b.eaf").write_bytes(b"<?xml version='1.0'?><ANNOTATION_DOCUMENT><TIER")
+    prepared(tmp_path, tmp_path.parent / "out")
+    assert len(rows(tmp_path.parent / "out")) == 4
+    assert list(dropped(tmp_path.parent / "out")) == ["b.eaf"]
