@@ -96,7 +96,9 @@ def speed(data: Path, hours: float, repeats: int) -> None:
             write_recordings(Path(temporary, "source"), data, hours, kind)
             runs = [prepared(Path(temporary, "source"), Path(temporary, f"out{n}")) for n in range(repeats)]
         seconds = statistics.median(run["seconds"] for run in runs)
-        print(f"| {name} | {hours:g} | {seconds:.2f} | {hours * 3600 / seconds:.0f} | {runs[0]['kept']:.0f} |", flush=True)
+        print(
+            f"| {name} | {hours:g} | {seconds:.2f} | {hours * 3600 / seconds:.0f} | {runs[0]['kept']:.0f} |", flush=True
+        )
 
 
 def memory(data: Path, hours: list[float]) -> None:
@@ -109,7 +111,9 @@ def memory(data: Path, hours: list[float]) -> None:
 
 
 def read(folder: Path) -> None:
-    print("| folder | files | segments | timed | untimed | words | flagged | rejected |\n|---|---|---|---|---|---|---|---|")
+    print(
+        "| folder | files | segments | timed | untimed | words | flagged | rejected |\n|---|---|---|---|---|---|---|---|"
+    )
     by_folder: dict[str, list[dict]] = {}
     started = time.perf_counter()
     for place in sorted({path.parent for path in folder.rglob("*") if path.is_file()}):

@@ -6,127 +6,24 @@ Standard output holds what was asked for (with `--json` one JSON document); ever
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import CycloptsError, Parameter
 
-from smallvoice import __version__, verbs
 from smallvoice import recipe as recipes
+from smallvoice import verbs
+from smallvoice.cli_app import Common, Split, answer, app
+from smallvoice.cli_corpus import Transcripts, audit, convert, inspect, prepare, read
 from smallvoice.errors import SmallvoiceError
-from smallvoice.recipe import CorpusRecipe, EvaluateRecipe
+from smallvoice.recipe import EvaluateRecipe
 from smallvoice.run_folder import RunFolder
 from smallvoice.storage import locked, no_space_as_error
 from smallvoice.terminal import console, show_log
 
-app = App(
-    name="smallvoice",
-    help="Fine-tune Whisper on the voices it heard least, and measure honestly what changed.",
-    version=__version__,
-    version_flags=["--version"],
-)
-app["--help"].group = app["--version"].group = "Also"
-
-Split = Literal["train", "dev", "test"]
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class Common:
-    """What every verb takes."""
-
-    json: Annotated[bool, Parameter(negative="")] = False
-    """Print one JSON document on standard output."""
-    debug: Annotated[bool, Parameter(negative="")] = False
-    """Log more, and show where an error came from."""
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class Transcripts:
-    """How transcripts are read; more with --set."""
-
-    format: str | None = CorpusRecipe.format
-    """The transcripts' format, where it cannot be recognised: chat, textgrid, csv."""
-    tiers: Annotated[tuple[str, ...], Parameter(negative="")] = ()
-    """A tier of TextGrid or ELAN files to read: a name or pattern, such as "CHI*". May be given several times."""
-    chat_text: Literal["spoken", "target"] = CorpusRecipe.chat_text
-    """CHAT files: what was said, or what was meant."""
-    speakers: str | None = CorpusRecipe.speakers
-    """A table of speakers (CSV: name, age_years, gender, role), for what the transcripts do not say."""
-    pattern: str | None = CorpusRecipe.pattern
-    """What the folders of a recording say: "{split}/{speaker}/{session}"."""
-    text_rules: str | None = CorpusRecipe.text_rules
-    """A file of rules that turn the transcribers' markup into words."""
-    set: Annotated[tuple[str, ...], Parameter(negative="")] = ()
-    """A setting of the recipe's corpus part: columns.text=Sentence, join_s=20. May be given several times."""
-
-    def recipe(self, **further: Any) -> CorpusRecipe:
-        """The recipe with these settings, checked."""
-        given = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "set"}
-        given["tiers"] = list(self.tiers)
-        content = recipes.apply_overrides({"corpus": {**given, **further}}, [f"corpus.{item}" for item in self.set])
-        return recipes.build(content, where="--set").corpus
-
-
-@app.command(sort_key=1)
-def prepare(
-    source: list[str],
-    /,
-    *,
-    out: Path,
-    split: Split | None = None,
-    select: str | None = None,
-    roles: Annotated[tuple[Literal["child", "adult", "unknown"], ...], Parameter(negative="")] = (),
-    language: str | None = None,
-    transcripts: Transcripts = Transcripts(),
-    data: Path | None = None,
-    rehash: Annotated[bool, Parameter(negative="")] = False,
-    common: Common = Common(),
-) -> None:
-    """Turn recordings and transcripts into one corpus.
-
-    Parameters
-    ----------
-    source
-        Folders of recordings and transcripts in any format that `read` knows, transcript files, or corpora by name.
-    out
-        The corpus folder. Prepared again, speakers keep their pseudonyms and their split.
-    split
-        Put every utterance into this split, for a corpus that is only a test.
-    select
-        Keep only these rows: "age_years < 18".
-    roles
-        Keep only what these speakers say.
-    language
-        The language of rows that do not say theirs: en.
-    data
-        Where corpora are looked for by name.
-    rehash
-        Recognise unchanged files by content instead of by size and time.
-    """
-    recipe = transcripts.recipe(source=source, select=select, roles=list(roles), language=language)
-    _answer(verbs.prepare(source, out, recipe=recipe, split=split, data=data, rehash=rehash), common)
-
-
-@app.command(sort_key=1)
-def read(
-    path: Path, /, *, transcripts: Transcripts = Transcripts(), shown: int = 10, common: Common = Common()
-) -> None:
-    """Show what is understood of transcripts; no audio is needed.
-
-    Parameters
-    ----------
-    path
-        A transcript, or a folder of them.
-    shown
-        How many segments to show.
-    """
-    _answer(verbs.read(path, recipe=transcripts.recipe(), shown=shown), common)
+__all__ = ["Common", "Transcripts", "app", "audit", "convert", "inspect", "main", "prepare", "read"]
 
 
 @app.command(sort_key=2)
@@ -152,7 +49,7 @@ def configure(
     set
         A setting: model.rank=32. May be given several times.
     """
-    _answer(verbs.configure(out, corpus=corpus, start=recipe, overrides=set), common)
+    answer(verbs.configure(out, corpus=corpus, start=recipe, overrides=set), common)
 
 
 @app.command(sort_key=3)
@@ -181,7 +78,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         facts = verbs.train(loaded, corpus or RunFolder(folder).corpus, folder)
-    _answer(facts, common)
+    answer(facts, common)
 
 
 @app.command(sort_key=4)
@@ -211,7 +108,7 @@ def evaluate(
     language
         The language of rows that do not say theirs.
     """
-    _answer(verbs.evaluate(model, corpus, split=split, out=out, language=language, select=select), common)
+    answer(verbs.evaluate(model, corpus, split=split, out=out, language=language, select=select), common)
 
 
 @app.command(sort_key=5)
@@ -238,7 +135,7 @@ def compare(
         Bootstrap resamples over speakers.
     """
     recipe = recipes.build({"evaluate": {"resamples": resamples}}, where="--resamples").evaluate
-    _answer(verbs.compare(before, after, out=out, recipe=recipe), common)
+    answer(verbs.compare(before, after, out=out, recipe=recipe), common)
 
 
 @app.command(sort_key=6)
@@ -251,7 +148,7 @@ def report(run: Path, /, *, corpus: Path | None = None, common: Common = Common(
         The prepared corpus, where it is not in the run folder.
     """
     path = verbs.report(run, corpus=corpus)
-    _answer({"report": str(path)}, common, says=str(path))
+    answer({"report": str(path)}, common, says=str(path))
 
 
 @app.command(sort_key=7)
@@ -284,7 +181,7 @@ def run(
     loaded = recipes.load(recipe, set)
     folder = out or _default_run(loaded)
     analysis = verbs.run(loaded, folder, data=data, force=force, rehash=rehash)
-    _answer(analysis, common, says=f"Report: {RunFolder(folder).report}")
+    answer(analysis, common, says=f"Report: {RunFolder(folder).report}")
 
 
 @app.command(sort_key=8)
@@ -297,14 +194,14 @@ def demo(*, out: Path = Path("runs/demo"), common: Common = Common()) -> None:
         The run folder.
     """
     analysis = verbs.demo(out)
-    _answer(analysis, common, says=f"Report: {RunFolder(out).report}")
+    answer(analysis, common, says=f"Report: {RunFolder(out).report}")
 
 
 @app.command(sort_key=9)
 def doctor(*, common: Common = Common()) -> None:
     """Say what works on this machine, and what to do about what does not."""
     examined = verbs.doctor()
-    _answer(examined, common)
+    answer(examined, common)
     if not examined["ok"]:
         raise SystemExit(1)
 
@@ -338,14 +235,6 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         console.print("Stopped. What was finished is kept: the same command continues.")
         raise SystemExit(130) from None
-
-
-def _answer(content: dict[str, Any], common: Common, says: str | None = None) -> None:
-    """Print the JSON document, or what a person wants to know last."""
-    if common.json:
-        sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-    elif says:
-        sys.stdout.write(says + "\n")
 
 
 def _default_run(recipe: recipes.Recipe) -> Path:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from smallvoice import recipe as recipes
 from smallvoice.errors import InputError, require
@@ -81,6 +81,67 @@ def read(path: Path, *, recipe: CorpusRecipe | None = None, shown: int = 10) -> 
             for problem in one.problems
         ],
     }
+
+
+def audit(corpus: Path, *, hypotheses: Path | None = None, apply: Path | None = None) -> dict[str, Any]:
+    """Look for leaks between splits, duplicates, and rows whose text or audio cannot be right.
+
+    Args:
+        hypotheses: a file that `evaluate` wrote for a split of the corpus.
+        apply: a new folder for a corpus without the rows that the findings condemn.
+
+    Returns:
+        `findings`: of each kind what it is, how many, which rows, what to do; `leaks`: a sentence each.
+
+    Raises:
+        SmallvoiceError: anything a user can mend. Leaks raise nothing: the command line's exit code is 3.
+    """
+    from smallvoice.corpus import audit as audits
+
+    with progress("reading") as update:
+        found = audits.audit(corpus, hypotheses=hypotheses, report=update)
+    for part in audits.describe(found):
+        console.print(part)
+    result = {**found.as_dict(), "leaks": [leak.what for leak in found.leaks]}
+    if apply:
+        cleaned = audits.apply(corpus, found, apply)
+        console.print(f"{apply}: {cleaned.dropped} rows dropped, {cleaned.flagged} flagged; the ledger says why.")
+        result["applied"] = {"dropped": cleaned.dropped, "flagged": cleaned.flagged}
+    return result
+
+
+def inspect(corpus: Path, *, html: Path | None = None, samples: int = 12, seed: int = 0) -> dict[str, Any]:
+    """Durations, ages, speaking rates and words of a corpus.
+
+    Args:
+        html: where to write a page with plots, and players of `samples` rows that `seed` draws.
+
+    Raises:
+        SmallvoiceError: anything a user can mend.
+    """
+    from smallvoice.corpus import inspect as inspections
+
+    inspection = inspections.inspect(corpus, samples=samples if html else 0, seed=seed)
+    for part in inspections.describe(inspection):
+        console.print(part)
+    if html:
+        from smallvoice.report.inspect_page import write_inspection
+
+        write_inspection(inspection, html)
+        console.print(f"Page: {html}")
+    return inspection.as_dict()
+
+
+def convert(corpus: Path, to: Literal["kaldi", "lhotse", "nemo"], out: Path) -> dict[str, Any]:
+    """A corpus as other tools read it, in a new folder.
+
+    Raises:
+        SmallvoiceError: anything a user can mend; `out` is then not there.
+    """
+    from smallvoice.corpus.interchange import export_corpus
+
+    with progress("writing") as update:
+        return export_corpus(corpus, to, out, report=update).as_dict()
 
 
 def train(recipe: Recipe, corpus: Path, out: Path) -> dict[str, Any]:

@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 from spoken import Said, by_kind, corpus_of, rewritten, voice, words
 
-from smallvoice.corpus.audit import AuditLimits, apply, audit, describe
+from smallvoice.corpus.audit import apply, audit, describe
 from smallvoice.corpus.pseudonyms import Pseudonyms
 from smallvoice.corpus.signal import measure
 from smallvoice.corpus.text_checks import NearTexts, compared, content, named
 from smallvoice.corpus.utterance import Utterance, open_corpus
 from smallvoice.errors import InputError
+from smallvoice.recipe import AuditRecipe
 from smallvoice.storage import read_json, write_jsonl
 
 
@@ -166,10 +167,10 @@ def shouted() -> np.ndarray:
     [
         ("too-fast", " ".join(["OWL"] * 15), voice(1.5)),
         ("too-fast", "OWL" * 30, voice(1.5)),
-        ("too-slow", "I", voice(20.0)),
+        ("too-slow", "I", voice(29.0)),
         ("too-quiet", "THE OWL SLEEPS", voice(1.5, loud=90, quiet=2)),
         ("mostly-silent", "THE OWL SLEEPS IN THE OLD TREE", long_silence()),
-        ("noisy", "THE OWL SLEEPS", noise(1.5)),
+        ("noisy", "THE OWL SLEEPS", noise(2.5)),
         ("digits", "THE 3 BEARS ²", None),
         ("markup", "THE [noise] OWL &-uh *", None),
         ("characters", "THE оWL SLEEPS", None),
@@ -191,14 +192,31 @@ def test_clipped_is_also_loud(tmp_path: Path) -> None:
     assert kinds == {kind: [("OWL", "train", "drop")] for kind in ("too-loud", "clipped")}
 
 
+def test_short_words_are_not_too_fast(tmp_path: Path) -> None:
+    said = [Said(text=text, samples=voice(0.06)) for text in ("A", "THE OWL", "I THINK THE OWL SLEEPS")]
+    assert found(tmp_path, said) == {"too-fast": [("I THINK THE OWL SLEEPS", "train", "drop")]}
+
+
+def test_the_margin_is_not_the_time_of_the_speaker(tmp_path: Path) -> None:
+    corpus = corpus_of(tmp_path, [*CLEAN, Said(text="I THINK THE OWL SLEEPS TODAY", samples=voice(1.0))])
+    assert audit(corpus).findings == ()
+
+    def change(row: Utterance) -> Utterance:
+        extra = {"segment_start_s": 0.4, "segment_end_s": 0.6} if row.duration_s == 1.0 else {}
+        return dataclasses.replace(row, extra=extra)
+
+    (finding,) = audit(rewritten(corpus, change)).findings
+    assert finding.kind == "too-fast" and finding.rows[0].detail == "6 words in 0.20 s"
+
+
 def test_the_worst_row_comes_first(tmp_path: Path) -> None:
-    said = [Said(text=" ".join(["OWL"] * number), samples=voice(1.5)) for number in (14, 30, 20)]
-    assert [len(text.split()) for text, *_ in found(tmp_path, said)["too-fast"]] == [30, 20, 14]
+    said = [Said(text=" ".join(["OWL"] * number), samples=voice(1.5)) for number in (15, 30, 20)]
+    assert [len(text.split()) for text, *_ in found(tmp_path, said)["too-fast"]] == [30, 20, 15]
 
 
 def test_limits_can_be_set(tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path, CLEAN)
-    strict = audit(corpus, limits=AuditLimits(max_words_per_s=2.0))
+    strict = audit(corpus, limits=AuditRecipe(max_words_per_s=2.0))
     assert [finding.kind for finding in strict.findings] == ["too-fast"]
     assert len(strict.findings[0].rows) == 9 and "more than 2 words" in strict.findings[0].what
     assert strict.as_dict()["limits"]["max_words_per_s"] == 2.0
@@ -289,7 +307,7 @@ def test_signal_of_known_samples() -> None:
     assert measured.clipped == 0 and measured.silence == 0 and not measured.is_silent
     assert measured.snr_db == pytest.approx(0, abs=0.5)
     assert measure(voice(2.0, loud=3000, quiet=30)).snr_db == pytest.approx(40, abs=1.5)
-    assert measure(voice(0.9)).snr_db is None
+    assert measure(voice(1.9)).snr_db is None
     peaks = np.zeros(1000, np.int16)
     peaks[[10, 11, 100]] = 32_767  # single peaks are no clipping
     assert measure(peaks).clipped == 0

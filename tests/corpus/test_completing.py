@@ -86,7 +86,7 @@ def test_roles_joining_and_rules_through_prepare(tmp_path: Path) -> None:
                 f"talk.wav,8,8.5,{child},child,four",
             ],
         )
-    rules = write_lines(tmp_path / "rules.yaml", ['- remove: "{...}"', '- strip_prefix: ["+"]'])
+    rules = write_lines(tmp_path / "rules.yaml", ["rules:", '  - remove: "{...}"', '  - strip: ["+"]'])
     result = prepared(source, tmp_path / "out", roles=["child"], join_s=5.0, text_rules=str(rules))
     assert result.facts["ledger"]["kept"] == 9
     assert result.facts["ledger"]["joined"] == 3

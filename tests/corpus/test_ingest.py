@@ -120,6 +120,7 @@ def test_select(tmp_path: Path) -> None:
     assert result.facts["ledger"] == {
         "segments": 20,
         "kept": 16,
+        "joined": 0,
         "dropped": {"not selected": 2, "not selected: age_years is unknown": 2},
     }
     details = {entry["detail"] for entry in ledger(tmp_path / "out") if entry["fate"] == "dropped"}

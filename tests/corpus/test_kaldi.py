@@ -7,22 +7,22 @@ import numpy as np
 import pytest
 from tests.corpus.corpora import children, noise, write_audio, write_kaldi, write_lines
 
-from smallvoice.corpus.transcripts import kaldi, reader_of
+from smallvoice.corpus.transcripts import kaldi
 from smallvoice.corpus.transcripts.commands import DecodedFile, decoded_file
 from smallvoice.corpus.transcripts.segment import Note, Problem, Recording
-from smallvoice.errors import InputError
+from smallvoice.recipe import CorpusRecipe
 
 
 def _recordings(folder: Path) -> list[Recording]:
-    return [item for item in kaldi.read(folder) if isinstance(item, Recording)]
+    return [item for item in kaldi.read(folder, CorpusRecipe()) if isinstance(item, Recording)]
 
 
 def _problems(folder: Path) -> dict[str, str]:
-    return {item.where: item.reason for item in kaldi.read(folder) if isinstance(item, Problem)}
+    return {item.where: item.reason for item in kaldi.read(folder, CorpusRecipe()) if isinstance(item, Problem)}
 
 
 def _lost_words(folder: Path) -> dict[str, str]:
-    problems = [item for item in kaldi.read(folder) if isinstance(item, Problem) and item.segment]
+    problems = [item for item in kaldi.read(folder, CorpusRecipe()) if isinstance(item, Problem) and item.segment]
     return {item.where: item.segment.text for item in problems if item.segment}
 
 
@@ -52,7 +52,7 @@ def test_unreadable_ages_and_unread_tables_are_said(tmp_path: Path) -> None:
     write_lines(folder / "spk2age", ["kid000 six", "kid001 unknown", "kid002 -1"])
     write_lines(folder / "spk2name", ["kid000 Anna"])
     assert {segment.age_years for recording in _recordings(folder) for segment in recording.segments} == {None}
-    notes = [item.message for item in kaldi.read(folder) if isinstance(item, Note)]
+    notes = [item.message for item in kaldi.read(folder, CorpusRecipe()) if isinstance(item, Note)]
     assert notes == ["spk2name is not read.", "spk2age: not a number of years, so unknown: -1, six."]
 
 
@@ -139,7 +139,13 @@ def test_an_absolute_path_names_nothing_of_this_machine(tmp_path: Path) -> None:
     folder = write_kaldi(tmp_path / "k", children(1))
     moved = shutil.move(folder / "wav", tmp_path / "elsewhere")
     write_lines(folder / "wav.scp", [f"kid000-0 {moved}/kid000/0.wav", f"kid000-1 {moved}/kid000/1.wav"])
-    assert [recording.path for recording in _recordings(folder)] == ["kid000-0/0.wav", "kid000-1/1.wav"]
+    assert _recordings(folder) == []
+    (problem, _) = [item for item in kaldi.read(folder, CorpusRecipe()) if isinstance(item, Problem) and item.segment]
+    assert problem.reason == "audio outside the folder"
+    assert problem.detail.endswith("allow its folder with --set audio=[DIR]")
+    allowed = kaldi.read(folder, CorpusRecipe(audio=[str(tmp_path / "elsewhere")]))
+    found = [item.path for item in allowed if isinstance(item, Recording)]
+    assert found == ["kid000-0/0.wav", "kid000-1/1.wav"]
 
 
 def test_a_command_is_never_run(tmp_path: Path) -> None:

@@ -35,9 +35,7 @@ def test_split_and_session_are_what_the_folders_say(tmp_path: Path) -> None:
     assert set(_recordings(tmp_path / "data")) == {path.removeprefix("data/") for path in found}
     given_directly = _recordings(tmp_path / "data" / "test")
     assert {item.split for item in given_directly.values()} == {None}
-    assert all(
-        reader_of(folder) is None for folder in (tmp_path, tmp_path / "data", tmp_path / "data/test")
-    )
+    assert all(reader_of(folder) is None for folder in (tmp_path, tmp_path / "data", tmp_path / "data/test"))
 
 
 def test_lines(tmp_path: Path) -> None:
@@ -80,7 +78,8 @@ def test_files_without_a_partner(tmp_path: Path) -> None:
         "test/text only.txt:1": "transcript without audio",
         "test/text only.txt:2": "transcript without audio",
         "test/text only.txt:3": "bad line",
-        "README.txt": "transcript without audio",
+        "train/empty.txt": "empty file",
+        "README.txt:1": "transcript without audio",
     }
     (recording,) = _recordings(tmp_path).values()
     assert recording.path == "train/a.wav"
@@ -147,7 +146,7 @@ def test_real_utterances_joined_into_long_recordings(shared_data: Path, tmp_path
     """Figure 6 of the job: every segment comes back with its text, its audio within one sample of the times."""
     pause = np.zeros(3200, np.int16)
     utterances: dict[str, list[tuple[str, Path]]] = {}
-    for item in kaldi.read(shared_data / "speechocean762"):
+    for item in kaldi.read(shared_data / "speechocean762", CorpusRecipe()):
         if isinstance(item, Recording) and (speaker := item.segments[0].speaker):
             utterances.setdefault(speaker, []).append((item.segments[0].text, item.audio))
     expected: dict[tuple[str, str], np.ndarray] = {}

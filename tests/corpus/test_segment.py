@@ -156,9 +156,10 @@ def test_pieces_hold_every_word_once_and_are_short(spans: list[tuple[float, floa
 
 
 def test_joining_keeps_to_one_speaker_its_pauses_and_the_limit() -> None:
-    spans = [("a", 0, 1), ("a", 1.5, 2), ("b", 2, 3), ("a", 3, 4), ("a", 6, 7), ("a", 7, 14), ("a", 13, 15), ("", 20, 21)]
+    spans = [("a", 0, 1), ("a", 1.5, 2), ("b", 2, 3), ("a", 3, 4), ("a", 6, 7), ("a", 7, 14), ("a", 13, 15)]
     segments = tuple(
-        Segment(where="a:1", text="x", speaker=speaker or None, start_s=start, end_s=end) for speaker, start, end in spans
+        Segment(where="a:1", text="x", speaker=who or None, start_s=start, end_s=end)
+        for who, start, end in [*spans, ("", 20, 21)]
     )
     assert join(segments, join_s=10, pause_s=1) == [[0, 1], [2], [3], [4, 5], [6], [7]]
     assert join(segments, join_s=0, pause_s=1) == [[number] for number in range(8)]

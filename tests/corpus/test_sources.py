@@ -8,6 +8,7 @@ from tests.corpus.corpora import children, noise, write_audio, write_kaldi, writ
 
 from smallvoice.corpus.sources import Source, find, find_all, fingerprint, with_distinct_names
 from smallvoice.errors import InputError
+from smallvoice.recipe import CorpusRecipe
 
 
 @pytest.fixture(autouse=True)
@@ -130,12 +131,12 @@ def test_the_fingerprint_follows_the_files(tmp_path: Path) -> None:
     folder = write_kaldi(tmp_path / "lab", children(3))
     moved_audio = shutil.move(folder / "wav", tmp_path / "wav")
     sources = [Source(name="lab", path=folder)]
-    first, by_content = fingerprint(sources), fingerprint(sources, rehash=True)
-    assert fingerprint(sources) == first
-    assert fingerprint([Source(name="lab", path=folder, split="test")]) != first
+    first, by_content = fingerprint(sources, CorpusRecipe()), fingerprint(sources, CorpusRecipe(), rehash=True)
+    assert fingerprint(sources, CorpusRecipe()) == first
+    assert fingerprint([Source(name="lab", path=folder, split="test")], CorpusRecipe()) != first
     path = Path(moved_audio) / "kid000/0.wav"
     path.touch()
-    assert fingerprint(sources) != first
-    assert fingerprint(sources, rehash=True) == by_content
+    assert fingerprint(sources, CorpusRecipe()) != first
+    assert fingerprint(sources, CorpusRecipe(), rehash=True) == by_content
     write_audio(path, noise(0.3, 99))
-    assert fingerprint(sources, rehash=True) != by_content
+    assert fingerprint(sources, CorpusRecipe(), rehash=True) != by_content

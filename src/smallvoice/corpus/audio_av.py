@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import IO, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 Float = NDArray[np.float32]
 
-_CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,asf,amr,aac,avi,mpegts,mpeg,wav,ogg,ac3"
+_CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,asf,amr,aac,avi,mpegts,mpeg,ogg,ac3"
 _DECODERS = (
     "aac,aac_latm,ac3,adpcm_g722,adpcm_g726,adpcm_ima_qt,adpcm_ima_wav,adpcm_ms,alac,amrnb,amrwb,eac3,flac,g723_1,"
     "g729,gsm,gsm_ms,libopus,libspeex,mp1float,mp2float,mp3float,mp1,mp2,mp3,opus,pcm_alaw,pcm_bluray,pcm_dvd,"
@@ -42,51 +43,75 @@ class CannotDecode(Exception):
 
 
 class AvAudio:
-    """The first audio stream of an open container."""
+    """The first audio stream of an open container.
+
+    Raises:
+        CannotDecode: its first packet is damaged, or there is none.
+    """
 
     def __init__(self, container: Any, stream: Any) -> None:
+        import av
+
+        self._av = av
         self._container = container
         self._stream = stream
-        self.rate: int = stream.codec_context.sample_rate
-        """In Hz; known for certain with the first block."""
-        self.num_channels: int = stream.codec_context.channels
+        self._frames = _decoded(container, stream)
+        first = next(self._frames, None)
+        if first is None:
+            raise CannotDecode("audio of zero length", "the file holds no samples")
+        self._first = first
+        # Not those of the container: AAC can have twice its rate and its channels.
+        self.rate: int = first.sample_rate
+        """In Hz."""
+        self.num_channels: int = first.layout.nb_channels
+        # One plane with all channels: PyAV 18 counts the planes of eight channels wrongly and reads where nothing is.
+        self._pack = av.AudioResampler("flt", first.layout, first.sample_rate)
 
     def blocks(self, num_values: int) -> Iterator[Float]:
-        """Samples (num_samples, num_channels) in -1..1, at most about `num_values` values at once.
+        """Samples (num_samples, num_channels) in -1..1, about `num_values` values at once.
 
         Raises:
             CannotDecode: a packet is damaged, the end is missing, or the format changes midway.
         """
-        frames = self._frames(num_values)
         held: list[Float] = []
-        for samples in frames:
+        num_held = 0
+        for samples in self._stretches(num_values):
             held.append(samples)
-            if sum(map(len, held[-1:])) and len(held) * held[0].size >= num_values:
+            num_held += samples.size
+            if num_held >= num_values:
                 yield np.concatenate(held)
-                held = []
+                held, num_held = [], 0
         if held:
             yield np.concatenate(held)
 
-    def _frames(self, num_values: int) -> Iterator[Float]:
+    def _stretches(self, num_values: int) -> Iterator[Float]:
         num_samples = num_silent = 0
         timed = self._container.format.name.startswith(_TIMED)
         begin_s = (self._container.start_time or 0) / 1e6
-        for frame in _decoded(self._container, self._stream):
+        for frame in chain([self._first], self._frames):
             if (frame.sample_rate, frame.layout.nb_channels) != (self.rate, self.num_channels):
-                raise CannotDecode(
-                    "audio changes midway",
-                    f"{self.num_channels} channels at {self.rate} Hz, then {frame.layout.nb_channels} at "
-                    f"{frame.sample_rate} Hz",
-                )
+                was = f"{self.num_channels} channels at {self.rate} Hz"
+                now = f"{frame.layout.nb_channels} at {frame.sample_rate} Hz"
+                raise CannotDecode("audio changes midway", f"{was}, then {now}")
             silence = _silence(frame, begin_s + num_samples / self.rate, self.rate) if timed else 0
             num_silent += silence
             if num_silent > _MAX_SILENCE:
                 raise CannotDecode("audio damaged", f"its clock jumps by {silence / self.rate:.0f} s")
             num_samples += silence + frame.samples
-            for start in range(0, silence, num_values):
-                yield np.zeros((min(num_values, silence - start), self.num_channels), np.float32)
-            yield _samples(frame, self.num_channels)
-        self._check_length(num_samples / self.rate if self.rate else 0.0, timed)
+            length = max(1, num_values // self.num_channels)
+            for start in range(0, silence, length):
+                yield np.zeros((min(length, silence - start), self.num_channels), np.float32)
+            yield from self._samples(frame)
+        self._check_length(num_samples / self.rate, timed)
+
+    def _samples(self, frame: Any) -> Iterator[Float]:
+        """A frame of any sample format as (num_samples, num_channels) in -1..1."""
+        try:
+            for packed in self._pack.resample(frame):
+                count = packed.samples * self.num_channels
+                yield np.frombuffer(memoryview(packed.planes[0]), np.float32, count).reshape(-1, self.num_channels)
+        except (self._av.error.FFmpegError, ValueError) as error:
+            raise CannotDecode("audio damaged", _said(error)) from None
 
     def _check_length(self, duration_s: float, timed: bool) -> None:
         stream, container = self._stream, self._container
@@ -95,7 +120,7 @@ class AvAudio:
             promised_s = float(stream.duration * stream.time_base)
         elif timed and container.duration and len(container.streams) == 1:
             promised_s = container.duration / 1e6
-        if 0 < duration_s < promised_s - max(_SHORT_S, 0.01 * promised_s):
+        if duration_s < promised_s - max(_SHORT_S, 0.01 * promised_s):
             raise CannotDecode("audio truncated", f"{duration_s:.2f} s of {promised_s:.2f} s can be read")
 
 
@@ -118,10 +143,7 @@ def open_av(file: IO[bytes]) -> Iterator[AvAudio]:
     with container:
         if not container.streams.audio:
             raise CannotDecode("no audio", f"{container.format.name} without a sound track")
-        stream = container.streams.audio[0]
-        if stream.codec_context is None:
-            raise CannotDecode("not audio", "its codec is not known")
-        yield AvAudio(container, stream)
+        yield AvAudio(container, container.streams.audio[0])
 
 
 def _decoded(container: Any, stream: Any) -> Iterator[Any]:
@@ -141,17 +163,6 @@ def _silence(frame: Any, now_s: float, rate: int) -> int:
     """Samples of silence between what was decoded so far and a frame."""
     gap_s = 0.0 if frame.time is None else frame.time - now_s
     return round(gap_s * rate) if gap_s > _GAP_S else 0
-
-
-def _samples(frame: Any, num_channels: int) -> Float:
-    """A frame of any sample format as (num_samples, num_channels) in -1..1."""
-    values = frame.to_ndarray()
-    values = values.T if frame.format.is_planar else values.reshape(-1, num_channels)
-    if values.dtype == np.uint8:
-        return (values.astype(np.float32) - 128) / 128
-    if values.dtype.kind == "i":
-        return values.astype(np.float32) / np.float32(2.0 ** (8 * values.dtype.itemsize - 1))
-    return values.astype(np.float32)
 
 
 def _said(error: Exception) -> str:

@@ -53,6 +53,27 @@ class OpenAudio:
     """(num_samples, num_channels): float32 in -1..1, or int16 where the file has 16 bits and `pcm_rate`."""
 
 
+class _SoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
+    """A sound file that is read once, forwards.
+
+    soundfile seeks to where it is after every read. In an MP3 that is more than a waste: a frame depends on those
+    before it, and what follows the seek has other samples, 1/2 of full scale off, or other times.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
+class _Memory(io.BytesIO):
+    """A file in memory. libsndfile's callbacks must not raise, and a damaged header sends them before the start."""
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        try:
+            return super().seek(offset, whence)
+        except (ValueError, OverflowError):
+            return self.tell()
+
+
 @contextmanager
 def opened(source: Path | bytes, name: str, *, num_values: int, pcm_rate: int) -> Iterator[OpenAudio]:
     """Open a file, or the content of one, and read it in blocks of about `num_values` values.
@@ -67,7 +88,7 @@ def opened(source: Path | bytes, name: str, *, num_values: int, pcm_rate: int) -
     with _content(source, name) as (file, size), _failures(name):
         _check_head(file, size, name)
         found = _libsndfile(source, name)
-        if isinstance(found, soundfile.SoundFile):
+        if isinstance(found, _SoundFile):
             with found:
                 _check_numbers(name, found.samplerate, found.channels)
                 if found.frames == 0:
@@ -78,9 +99,9 @@ def opened(source: Path | bytes, name: str, *, num_values: int, pcm_rate: int) -
                 yield OpenAudio(found.samplerate, found.channels, _sound_blocks(found, name, dtype, num_values))
             return
         file.seek(0)
-        with _av(file, found) as audio:
+        with _av(file, name, found) as audio:
             _check_numbers(name, audio.rate, audio.num_channels)
-            yield OpenAudio(audio.rate, audio.num_channels, _counted(audio.blocks(num_values), name))
+            yield OpenAudio(audio.rate, audio.num_channels, audio.blocks(num_values))
 
 
 @contextmanager
@@ -132,10 +153,10 @@ def _check_head(file: IO[bytes], size: int, name: str) -> None:
         raise AudioError(name, "audio truncated", lost)
 
 
-def _libsndfile(source: Path | bytes, name: str) -> soundfile.SoundFile | str:
+def _libsndfile(source: Path | bytes, name: str) -> _SoundFile | str:
     """The file opened by libsndfile, or why it cannot open it."""
     try:
-        return soundfile.SoundFile(io.BytesIO(source) if isinstance(source, bytes) else source)
+        return _SoundFile(_Memory(source) if isinstance(source, bytes) else source)
     except soundfile.SoundFileError as error:
         found = _said(error)
         if "lost sync" in found or "bad stream" in found:
@@ -146,10 +167,16 @@ def _libsndfile(source: Path | bytes, name: str) -> soundfile.SoundFile | str:
 
 
 @contextmanager
-def _av(file: IO[bytes], sndfile_says: str) -> Iterator[AvAudio]:
+def _av(file: IO[bytes], name: str, sndfile_says: str) -> Iterator[AvAudio]:
     """PyAV's turn; where it does not know the file either, libsndfile's reason says more."""
-    with open_av(file, sndfile_says) as audio:
-        yield audio
+    try:
+        with open_av(file) as audio:
+            yield audio
+    except CannotDecode as error:
+        if error.reason != "not audio":
+            raise
+        known = "WAV, FLAC, MP3, Ogg Vorbis, Opus, AIFF, NIST SPHERE, M4A, MP4, WebM, AAC, WMA and AMR are read"
+        raise AudioError(name, "not audio", f"{sndfile_says}; {known}") from None
 
 
 def _check_numbers(name: str, rate: int, num_channels: int) -> None:
@@ -159,7 +186,7 @@ def _check_numbers(name: str, rate: int, num_channels: int) -> None:
         raise AudioError(name, "impossible number of channels", f"{num_channels}; 1 to {MAX_CHANNELS} are read")
 
 
-def _sound_blocks(file: soundfile.SoundFile, name: str, dtype: str, num_values: int) -> Iterator[Block]:
+def _sound_blocks(file: _SoundFile, name: str, dtype: str, num_values: int) -> Iterator[Block]:
     """Blocks of an open sound file; at the end, whether it was as long as it said."""
     length = max(1, num_values // file.channels)
     num_read = 0
@@ -168,21 +195,12 @@ def _sound_blocks(file: soundfile.SoundFile, name: str, dtype: str, num_values: 
         yield block
         if len(block) < length:
             break
-    slack = _MP3_SLACK if file.format == "MP3" else 0
+    slack = _MP3_SLACK if file.subtype == "MPEG_LAYER_III" else 0
     if num_read == 0:
         raise AudioError(name, "audio of zero length", "the file holds no samples")
     if file.frames < _UNKNOWN_LENGTH and num_read + slack < file.frames:
         found = f"{num_read / file.samplerate:.2f} s of {file.frames / file.samplerate:.2f} s can be read"
         raise AudioError(name, "audio truncated", found)
-
-
-def _counted(blocks: Iterator[Block], name: str) -> Iterator[Block]:
-    empty = True
-    for block in blocks:
-        empty = False
-        yield block
-    if empty:
-        raise AudioError(name, "audio of zero length", "the file holds no samples")
 
 
 def _said(error: Exception) -> str:

@@ -15,6 +15,8 @@ _STREAMED = 0x7FFF_0000
 """A program that writes to a pipe cannot know the length and puts a huge number there."""
 _MAX_PARTS = 100_000
 """Chunks or boxes that are looked at: a day of video in fragments of a second."""
+_NEAR = 1 << 20
+"""Bytes of the start and the end of an AVI in which its titles are looked for."""
 _OGG_PAGE = 65_307
 """The longest page of Ogg in bytes, its header included (RFC 3533)."""
 
@@ -47,9 +49,7 @@ def _riff(file: IO[bytes], size: int) -> _Lengths:
     """WAV and AVI: http://soundfile.sapp.org/doc/WaveFormat."""
     file.seek(8)
     if file.read(4) == b"AVI ":
-        file.seek(4)
-        length = struct.unpack("<I", file.read(4))[0]
-        return (length, size - 8) if length < _STREAMED else _WHOLE
+        return _avi(file, size)
     for _ in range(_MAX_PARTS):
         chunk = file.read(8)
         if len(chunk) < 8:
@@ -58,6 +58,23 @@ def _riff(file: IO[bytes], size: int) -> _Lengths:
         if name == b"data":
             return (length, size - file.tell()) if length < _STREAMED else _WHOLE
         file.seek(length + length % 2, io.SEEK_CUR)
+    return _WHOLE
+
+
+def _avi(file: IO[bytes], size: int) -> _Lengths:
+    file.seek(4)
+    length = struct.unpack("<I", file.read(4))[0]
+    if size - 8 < length < _STREAMED:
+        return length, size - 8
+    # FFmpeg takes as much memory as a list of titles says that it needs.
+    for start in {0, max(0, size - _NEAR)}:
+        file.seek(start)
+        part = file.read(_NEAR)
+        for found in re.finditer(rb"LIST(?=(....)INFO)", part, re.DOTALL):
+            length = struct.unpack("<I", found[1])[0]
+            follow = size - start - found.end() - 4
+            if length > follow:
+                return length, follow
     return _WHOLE
 
 
@@ -131,7 +148,8 @@ def _mp4(file: IO[bytes], size: int) -> _Lengths:
 
 def missing_by_log(log: str) -> str | None:
     """What libsndfile noticed and did not say: `SSND : 32008 (should be 19186)`."""
-    for promised, found in re.findall(r":\s*+(\d{1,18}) \(should be (\d{1,18})\)", log):
+    lengths = r"(?:FORM|SSND|BODY|riff|Riff size|Data Size|data)\s*+:\s*+(\d{1,18}) \(should be (\d{1,18})\)"
+    for promised, found in re.findall(lengths, log):
         if int(found) < int(promised) < _STREAMED:
             return f"the header promises {promised} bytes, {found} follow"
     return "the end is missing" if "truncated file" in log else None

@@ -14,12 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-try:
-    from smallvoice.corpus import text_rules
-except ImportError:
-    pass
+from smallvoice.corpus import text_rules
 from smallvoice.corpus.segment import split_at_pauses
 from smallvoice.corpus.transcripts.folder import SPLITS
+from smallvoice.corpus.transcripts.languages import language_code
 from smallvoice.corpus.transcripts.people import age_years, gender_of, role_of
 from smallvoice.corpus.transcripts.segment import Item, Note, Problem, Recording, Segment
 from smallvoice.errors import RecipeError
@@ -96,6 +94,8 @@ class Completer:
         for name in ("age_years", "gender", "role", "language"):
             values = (getattr(segment, name), getattr(person, name), known.get(name))
             changes[name] = next((value for value in values if value is not None), None)
+        if changes["language"]:
+            changes["language"] = language_code(changes["language"])
         if self.rules:
             cleaned = self.rules.apply(segment.text)
             changes |= {"text": cleaned.text, "flags": (*segment.flags, *cleaned.flags)}
@@ -119,6 +119,8 @@ class Completer:
         if found is None:
             return {}
         known: dict[str, Any] = {name: value for name, value in found.groupdict().items() if value}
+        if "session" in known:  # the folders above are part of its name: another child's `day1` is another day
+            known["session"] = path[: found.end("session")]
         known["split"] = SPLITS.get(known.get("split", "").lower())
         known["age_years"] = age_years(known.get("age_years", ""))
         known["gender"] = gender_of(known.get("gender"))
@@ -148,7 +150,8 @@ def read_people(path: Path) -> dict[str, Person]:
     columns = {column.strip().lower(): column for column in rows.fieldnames or () if column}
     where = {field: next((columns[n] for n in names if n in columns), None) for field, names in _NAMES.items()}
     if where["name"] is None:
-        raise RecipeError(f"{path}:1: no column of names. Expected one of {', '.join(_NAMES['name'])}; found: {header}.")
+        expected = ", ".join(_NAMES["name"])
+        raise RecipeError(f"{path}:1: no column of names. Expected one of {expected}; found: {header}.")
     people: dict[str, Person] = {}
     problems: list[str] = []
     for row in rows:

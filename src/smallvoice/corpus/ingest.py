@@ -23,12 +23,13 @@ from typing import Any
 from smallvoice.corpus import split
 from smallvoice.corpus.building import check_room, replacing_folder
 from smallvoice.corpus.facts import CorpusCounts
-from smallvoice.corpus.intake import Intake, Survey, survey
+from smallvoice.corpus.intake import Intake
 from smallvoice.corpus.pseudonyms import Pseudonyms
 from smallvoice.corpus.select import Selection, parse
 from smallvoice.corpus.shards import CorpusWriter, ShardWriter
 from smallvoice.corpus.sources import Source, fingerprint, with_distinct_names
 from smallvoice.corpus.summary import PrepareResult, describe
+from smallvoice.corpus.survey import Survey, survey
 from smallvoice.corpus.utterance import Utterance, read_shard
 from smallvoice.errors import InputError, RecipeError
 from smallvoice.recipe import CorpusRecipe, SplitRecipe, as_dict

@@ -223,7 +223,7 @@ def _histograms(splits: dict[str, SplitNumbers]) -> Iterator[Histogram]:
 
 def _edges(values: NDArray[np.float64], least_step: float) -> tuple[float, ...]:
     """Edges of at most 30 bins of a round width, up to the 99.5th percentile: one odd row must not flatten the rest."""
-    low, high = float(values.min()), float(np.percentile(values, 99.5))
+    low, high = float(values.min()), float(np.percentile(values, 99.5, method="higher"))
     step = next((step for step in _STEPS if step >= least_step and high // step - low // step < _MAX_BINS), _STEPS[-1])
     first = int(low // step)
     num_bins = min(_MAX_BINS, int(high // step) - first + 1)

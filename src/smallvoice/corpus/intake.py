@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -16,14 +16,14 @@ import numpy as np
 
 from smallvoice.corpus.audio import SAMPLING_RATE, AudioError, Int16, Recording16k, encode_flac, load_16k
 from smallvoice.corpus.building import check_room
-from smallvoice.corpus.pseudonyms import Known, Pseudonyms
+from smallvoice.corpus.pseudonyms import Pseudonyms
 from smallvoice.corpus.segment import Cut, Impossible, cut, join, joined_segment
 from smallvoice.corpus.select import Selection
 from smallvoice.corpus.shards import ShardWriter
 from smallvoice.corpus.sources import Source, items
 from smallvoice.corpus.split import Unit, hash_order
-embedded_audio = None
-from smallvoice.corpus.transcripts.segment import Embedded, Note, Problem, Recording, Segment
+from smallvoice.corpus.transcripts.huggingface import embedded_audio
+from smallvoice.corpus.transcripts.segment import Embedded, Problem, Recording, Segment
 from smallvoice.corpus.utterance import Role, Utterance
 from smallvoice.recipe import CorpusRecipe
 from smallvoice.storage import json_line
@@ -32,61 +32,6 @@ ADULT_YEARS = 18
 _KNOWN_BEFORE_DECODING = frozenset(
     {"text", "language", "speaker", "age_years", "gender", "role", "session", "split", "source"}
 )
-
-
-@dataclass
-class Survey:
-    """What reading the transcripts alone tells."""
-
-    people: list[Known] = field(default_factory=list)
-    num_items: int = 0
-    """Segments, unusable lines and orphan files."""
-    brings: dict[str, set[str]] = field(default_factory=dict)
-    """Source name -> the splits that its layout brings."""
-    units: set[tuple[str, str]] = field(default_factory=set)
-    """Source and name of each speaker, session or recording that needs a place in a split."""
-    notes: list[str] = field(default_factory=list)
-
-
-def survey(sources: list[Source], recipe: CorpusRecipe) -> Survey:
-    """Read all transcripts, no audio.
-
-    Raises:
-        InputError: a source is missing, empty, or of no known shape.
-    """
-    found = Survey()
-    people: dict[tuple[str, str, str], Known] = {}
-    for source in sources:
-        brings = found.brings.setdefault(source.name, set())
-        for item in items(source, recipe):
-            if isinstance(item, Note):
-                found.notes.append(f"{source.name}: {item.message}")
-                continue
-            found.num_items += len(item.segments) if isinstance(item, Recording) else 1
-            if item.split:
-                brings.add(item.split)
-            if isinstance(item, Recording) and not (source.split or item.split):
-                place = item.session or item.path
-                found.units |= {(source.name, segment.speaker or place) for segment in item.segments}
-            for person in _people(source, item):
-                people[person.key] = person
-    found.people = list(people.values())
-    return found
-
-
-def _people(source: Source, item: Recording | Problem) -> Iterator[Known]:
-    if item.session is not None:
-        yield Known(kind="session", source=source.name, name=item.session)
-    lost = (item.segment,) if isinstance(item, Problem) and item.segment else ()
-    for segment in item.segments if isinstance(item, Recording) else lost:
-        if segment.speaker is not None:
-            yield Known(
-                kind="speaker",
-                source=source.name,
-                name=segment.speaker,
-                age_years=segment.age_years,
-                gender=segment.gender,
-            )
 
 
 @dataclass(slots=True)

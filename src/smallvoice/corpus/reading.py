@@ -66,7 +66,7 @@ def read_transcripts(path: Path, recipe: CorpusRecipe) -> Iterator[Reading]:
     completer = Completer(recipe)
     if reader is not None:
         reading = Reading(path.name, reader.name)
-        for item in completer.complete(reader.read(path)):
+        for item in completer.complete(reader.read(path, recipe)):
             reading.add(item)
         yield reading
         return

@@ -151,7 +151,8 @@ def cut(
         margin_s: audio kept on either side where there is no neighbour.
         max_segment_s: longer segments are flagged; what Whisper cannot hear at once (30 s) is impossible.
     """
-    spans = [_own_span(segment, num_samples) for segment in segments]
+    alone = len(segments) == 1
+    spans = [_own_span(segment, num_samples, alone) for segment in segments]
     neighbours = _Neighbours([(span[0], span[1]) for span in spans if not isinstance(span, Impossible)])
     margin = to_samples(margin_s)
     longest = to_samples(max_segment_s)
@@ -183,9 +184,11 @@ def cut(
     return cuts
 
 
-def _own_span(segment: Segment, num_samples: int) -> tuple[int, int, int] | Impossible:
+def _own_span(segment: Segment, num_samples: int, alone: bool) -> tuple[int, int, int] | Impossible:
     """Start, end, and how far the given end lies past the recording's."""
     duration_s = num_samples / SAMPLING_RATE
+    if not alone and segment.start_s is None and segment.end_s is None:
+        return Impossible(reason="no times", detail="the recording has several segments; which part is this one?")
     start_s = 0.0 if segment.start_s is None else segment.start_s
     end_s = duration_s if segment.end_s is None else segment.end_s
     given = f"{start_s:g} to {end_s:g} s"

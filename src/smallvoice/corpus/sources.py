@@ -110,9 +110,7 @@ def find_all(
     Raises:
         InputError: one of them is not there or of no known shape, or the recipe names none.
     """
-    found = [
-        source for name in _listed(names) for source in find(name, data_dir, cache_dir=cache_dir, format=format)
-    ]
+    found = [source for name in _listed(names) for source in find(name, data_dir, cache_dir=cache_dir, format=format)]
     if not found:
         raise InputError(f"No source is given. A folder, or by name: {', '.join(NAMES)}.")
     return found

@@ -26,7 +26,7 @@ UNEXPECTED = "unexpected characters"
 
 _MAX_CHARACTERS = 100_000
 """Two hours of talk: no transcript of one segment."""
-_TIMEOUT_S = 1.0
+_TIMEOUT_S = 0.5
 """A search of a sane expression takes microseconds; one that backtracks without end is stopped."""
 _MAX_MADE = 1_000_000
 
@@ -59,7 +59,7 @@ class _Step:
             changed, count = self.pattern.subn(self.becomes, text, timeout=_TIMEOUT_S)
         except TimeoutError:
             raise RecipeError(
-                f"{self.where}: this rule takes over {_TIMEOUT_S:.0f} s on a text of {len(text)} characters. "
+                f"{self.where}: this rule takes over {_TIMEOUT_S} s on a text of {len(text)} characters. "
                 "An expression such as (a+)+ or (.*)*: repeat one thing once."
             ) from None
         except (regex.error, IndexError) as error:
@@ -111,12 +111,17 @@ class TextRules:
             elif category == "Nd":
                 good = self.digits or character in self.characters
             elif character == "-":
-                good = "-" in self.characters and text[index - 1 : index].isalnum() and text[index + 1 :][:1].isalnum()
+                inside = 0 < index < len(text) - 1 and _in_words(text[index - 1]) and _in_words(text[index + 1])
+                good = inside and "-" in self.characters
             else:
                 good = character == " " or character in self.characters
             if not good:
                 found.add(character)
         return sorted(found)
+
+
+def _in_words(character: str) -> bool:
+    return unicodedata.category(character)[0] in "LMN"
 
 
 def load(path: Path) -> TextRules:

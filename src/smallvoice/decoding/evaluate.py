@@ -162,6 +162,7 @@ def _undecodable(corpus: Corpus, split: str, model: Model, select: str | None) -
         if not row["reason"].startswith(NOTHING_LOST)
     ]
 
+
 """Beginnings of the reasons for which `prepare` drops what a test does not miss."""
 
 

@@ -97,6 +97,19 @@ def test_points_are_segments_without_length(tmp_path: Path) -> None:
     assert _labels(_parse(tmp_path / "a.TextGrid", text)) == [(1.5, 1.5, "a"), (0.0, 9.0, "hi")]
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        "File type = ooTextFile\nObject class = TextGrid\n",
+        "ooTextFile short\nTextGrid\n",
+        '\n"ooTextFile"\n\n"TextGrid"',
+    ],
+)
+def test_headers_without_quotes(header: str, tmp_path: Path) -> None:
+    body = short_form(ANNA).partition('"TextGrid"')[2]
+    assert _labels(_parse(tmp_path / "a.TextGrid", header + body)) == PLAIN
+
+
 def test_what_does_not_stand_free_is_comment(tmp_path: Path) -> None:
     text = 'File type = "ooTextFile"\nObject class = "TextGrid"\n! 5 "no" 7\n0s 9s <exists> 1 ! tiers: 2\n'
     text += '"IntervalTier" name:"x" "anna" from 0 to 9 a [3] - + 1\n0 begin 1.25e0s "yes" ! "no"\n'

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from smallvoice.corpus.transcripts import folder, formats, kaldi
+from smallvoice.corpus.transcripts import folder, formats, huggingface, kaldi
 from smallvoice.corpus.transcripts.segment import Item, Reader
 from smallvoice.errors import InputError
 from smallvoice.recipe import CorpusRecipe
 
-FOLDER_READERS: tuple[Reader, ...] = (kaldi.READER,)
+FOLDER_READERS: tuple[Reader, ...] = (kaldi.READER, huggingface.READER)
 """Shapes that a folder has as a whole, in the order in which it is tried; any other is read file by file."""
 
 
@@ -21,7 +21,7 @@ def read(path: Path, recipe: CorpusRecipe) -> Iterator[Item]:
         InputError: as `reader_of`. RecipeError: the recipe's `format` is not known.
     """
     reader = reader_of(path, recipe.format)
-    return reader.read(path) if reader else folder.read(path, recipe)
+    return reader.read(path, recipe) if reader else folder.read(path, recipe)
 
 
 def reader_of(path: Path, format: str | None = None) -> Reader | None:
@@ -52,4 +52,6 @@ def reader_of(path: Path, format: str | None = None) -> Reader | None:
 
 
 def _shapes() -> str:
-    return "".join(f"\n  - {reader.name}: {reader.shape}" for reader in (*FOLDER_READERS, *formats.FILE_READERS))
+    shapes = [(reader.name, reader.shape) for reader in FOLDER_READERS]
+    shapes += [(reader.name, reader.shape) for reader in formats.FILE_READERS]
+    return "".join(f"\n  - {name}: {shape}" for name, shape in shapes)

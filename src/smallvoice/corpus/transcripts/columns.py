@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from smallvoice.corpus.transcripts.document import Document, Unreadable
@@ -56,6 +57,8 @@ _PERSONAL_WORDS = (
 )
 """Words in the names of columns that say who somebody is: these never go into rows unasked."""
 _PERSONAL = frozenset(_PERSONAL_WORDS.split())
+MAX_COLUMNS = 1000
+"""Of a table that a person could mean."""
 _MAX_EXTRA = 64
 """Characters; longer ones are texts, not facts."""
 _GENDERS = {"male_masculine": "m", "female_feminine": "f", "do_not_wish_to_say": None}
@@ -91,15 +94,20 @@ def chosen(header: Sequence[str], asked: Mapping[str, str], where: str) -> Colum
 
     Raises:
         RecipeError: `columns` names a field that there is not.
-        Unreadable: the table lacks a column that `columns` names, or one that holds text or names audio.
+        Unreadable: the table lacks a column that `columns` names, or one that holds text or names audio; or it has
+            absurdly many.
     """
     unknown = [field for field in asked if field not in FIELDS]
     if unknown:
         raise RecipeError(f"columns: {', '.join(unknown)} is not known. Known are: {', '.join(FIELDS)}.")
+    if len(header) > MAX_COLUMNS:
+        raise Unreadable(where, "too many columns", f"{len(header)}; a table has at most {MAX_COLUMNS}")
     found = ", ".join(name[:40] for name in header[:40]) or "none"
     named: dict[str, str] = {}
     for field, wanted in asked.items():
         fits = [name for name in header if name == wanted] or [name for name in header if _key(name) == _key(wanted)]
+        if not fits and wanted.isdecimal() and len(wanted) < 5:
+            fits = list(header[max(int(wanted) - 1, 0) :])
         if not fits:
             raise Unreadable(where, "no such column", f"there is no {wanted!r} for {field}; the columns are: {found}")
         named[field] = fits[0]
@@ -154,6 +162,7 @@ def header_of(first: Sequence[object], asked: Mapping[str, str], width: int = 0)
     ], True
 
 
+@lru_cache(maxsize=4096)
 def _is_personal(name: str) -> bool:
     words = re.findall(r"[^\W\d_]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", name).lower())
     return bool(_PERSONAL & {*words, _key(name)})

@@ -216,9 +216,7 @@ class _Source:
 
     def _lost(self, transcript: _Transcript, segment: Segment, reason: str, detail: str) -> Problem:
         split, session = self._place(transcript.path, segment)
-        return Problem(
-            where=segment.where, reason=reason, detail=detail, segment=segment, split=split, session=session
-        )
+        return Problem(where=segment.where, reason=reason, detail=detail, segment=segment, split=split, session=session)
 
     def _place(self, path: Path, segment: Segment | None) -> tuple[str | None, str | None]:
         """The split and the session that the transcript or, where it is silent, the folders say."""

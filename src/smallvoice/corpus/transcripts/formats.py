@@ -4,24 +4,37 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import importlib
+from smallvoice.corpus.transcripts import (
+    chat,
+    elan,
+    labels,
+    lena,
+    lhotse_cuts,
+    nist,
+    plain,
+    seglst,
+    subtitles,
+    table,
+    textgrid,
+    transcriber,
+)
 from smallvoice.corpus.transcripts.document import FileReader, Unreadable, head_of
 from smallvoice.errors import RecipeError
 
-def _temporary():
-    found = []
-    for name in "chat elan textgrid transcriber subtitles nist seglst lhotse_cuts table labels plain lena".split():
-        try:
-            module = importlib.import_module(f"smallvoice.corpus.transcripts.{name}")
-        except Exception:
-            continue
-        for attribute in ("READER", "READERS", "LIBRISPEECH", "TEXT"):
-            value = getattr(module, attribute, ())
-            found += value if isinstance(value, tuple) else [value]
-    return tuple(found)
-
-
-FILE_READERS: tuple[FileReader, ...] = _temporary()
+FILE_READERS: tuple[FileReader, ...] = (
+    chat.READER,
+    elan.READER,
+    textgrid.READER,
+    transcriber.READER,
+    *subtitles.READERS,
+    *nist.READERS,
+    seglst.READER,
+    lhotse_cuts.READER,
+    *table.READERS,
+    labels.READER,
+    *plain.READERS,
+    lena.READER,
+)
 """The more a format says, the earlier: where a recording has several transcripts, the first is taken."""
 
 NAMES = tuple(reader.name for reader in FILE_READERS)

@@ -25,10 +25,12 @@ from smallvoice.corpus.transcripts.files import is_audio, links_out, relative, w
 from smallvoice.corpus.transcripts.lines import read_lines
 from smallvoice.corpus.transcripts.people import UNKNOWN, age_years, gender_of
 from smallvoice.corpus.transcripts.segment import Item, Note, Problem, Reader, Recording, Segment, number
+from smallvoice.recipe import CorpusRecipe
 
 SPLITS = ("train", "dev", "test")
 _PARENTS = 3
 """How many folders above the Kaldi folder a relative path may start from: s5/data/train is three deep."""
+_ADVICE = {"audio outside the folder": "; allow its folder with --set audio=[DIR]"}
 _READ_TABLES = frozenset({"spk2age", "spk2gender", "spk2lang", "spk2utt"})
 
 
@@ -36,11 +38,12 @@ def recognises(folder: Path) -> bool:
     return bool(_parts(folder))
 
 
-def read(folder: Path) -> Iterator[Item]:
+def read(folder: Path, recipe: CorpusRecipe) -> Iterator[Item]:
     """Every utterance, unusable line and orphan file of a Kaldi folder, or of its train, dev and test."""
     used: set[Path] = set()
+    audio = [Path(given).expanduser() for given in recipe.audio]
     for part, split in _parts(folder):
-        yield from _Part(source=folder, folder=part, split=split, used=used).items()
+        yield from _Part(source=folder, folder=part, split=split, used=used, audio=audio).items()
     for path in walk(folder):
         if is_audio(path) and path not in used:
             yield Problem(
@@ -87,6 +90,8 @@ class _Part:
     split: str | None
     used: set[Path]
     """The audio files that some wav.scp names; this part adds its own."""
+    audio: list[Path]
+    """Where the user says that audio may lie besides."""
     problems: list[Problem] = field(default_factory=list)
 
     def items(self) -> Iterator[Item]:
@@ -137,7 +142,7 @@ class _Part:
         for channel, segments in by_channel.items():
             if path is None:
                 for segment in segments:
-                    self._lose_segment(segment, reason, f"{cell.where}: {cell.value}")
+                    self._lose_segment(segment, reason, f"{cell.where}: {cell.value}{_ADVICE.get(reason, '')}")
                 continue
             yield Recording(
                 audio=path,
@@ -156,11 +161,13 @@ class _Part:
                 return None, None, "wav.scp entry is a command"
             entry, channel = decoded.path, decoded.channel
         outside = False
-        for base in (self.folder, *list(self.folder.absolute().parents)[:_PARENTS]):
+        above = [] if Path(entry).is_absolute() else list(self.folder.absolute().parents)[:_PARENTS]
+        for base in (self.folder, *self.audio, *above):
             path = Path(os.path.normpath(base / entry))
             if path.is_file():
                 # Whoever wrote the folder may not choose which of the user's files are read.
-                if path.resolve().is_relative_to(base.resolve()):
+                real = path.resolve()
+                if any(real.is_relative_to(given.resolve()) for given in (base, self.source, *self.audio)):
                     return path, channel, ""
                 outside = True
         return None, None, "audio outside the folder" if outside else "transcript without audio"

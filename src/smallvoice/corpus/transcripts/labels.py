@@ -16,12 +16,16 @@ from smallvoice.corpus.transcripts.fields import first_lines, numbered_lines
 from smallvoice.corpus.transcripts.segment import Problem, Segment, number
 from smallvoice.recipe import CorpusRecipe
 
+_SUFFIXES = frozenset({".txt", ".lab"})
+
 
 def recognises(head: Head) -> bool:
-    """The first line is a label, and so are most of the first ten."""
+    """The first line is a label; without text it takes the file's name and the lines after it to believe so."""
     lines = [line for line in first_lines(head) if not _is_frequencies(line)]
     good = [isinstance(_segment(line, ""), Segment) for line in lines]
-    return bool(good) and good[0] and 2 * sum(good) > len(good)
+    if not good or not good[0]:
+        return False
+    return lines[0].count("\t") == 2 or (head.suffix in _SUFFIXES and 2 * sum(good) > len(good))
 
 
 def parse(path: Path, where: str, recipe: CorpusRecipe) -> Document:
@@ -68,7 +72,7 @@ def _seconds(text: str) -> float | None:
 READER = FileReader(
     name="labels",
     shape="label tracks as Audacity writes them: start <tab> end <tab> text, in seconds",
-    suffixes=frozenset({".txt", ".lab"}),
+    suffixes=_SUFFIXES,
     sure_of_name=False,
     recognises=recognises,
     parse=parse,

@@ -186,7 +186,7 @@ def parse_rttm(path: Path, where: str, recipe: CorpusRecipe) -> Document:
     problems: list[Problem] = []
     turns: list[Line] = []
     spoken: list[Spoken] = []
-    about: About = {}
+    about: dict[tuple[str, str], tuple[str | None, str | None]] = {}
     unread: Counter[str] = Counter()
     for line_number, line in _lines(path, where, problems):
         columns = line.split()

@@ -8,14 +8,15 @@ from pathlib import PurePosixPath
 from smallvoice.corpus.transcripts.segment import number
 
 # CHAT: the CHILDES manual's codes; LENA: its speaker classes; ChildProject: VTC and ACLEW tiers.
-_CHILD = re.compile(
-    r"(CHI|TAR|KCHI|OCH|CHN|CHF|CXN|CXF|BRO|SIS|SIB|BAB|INFANT|CHILD|KID|PUPIL|STUDENT|[FMU]C\d*|UC\d*|CH\d+)"
-)
+_CHILD = re.compile(r"(CHI|TAR|KCHI|OCH|CHN|CHF|CXN|CXF|BRO|SIS|SIB|BAB|INFANT|CHILD|KID|PUPIL|[FMU]C\d*|UC\d*|CH\d+)")
 _ADULT = re.compile(
     r"(MOT|FAT|MAM|DAD|GRM|GRF|GRA|AUN|UNC|INV|EXP|OBS|TEA|ADU|ADULT|FAN|FAF|MAN|MAF|FEM|MAL|[FMU]A\d*|"
     r"TEACHER|MOTHER|FATHER|INVESTIGATOR|EXAMINER|INTERVIEWER)"
 )
-_NOBODY = re.compile(r"(SPEECH|SPK\d*|SPEAKER\d*|PAR\d*|UNK|UNKNOWN|ENV|SIL|NOF|NON|OLN|OLF|TVN|TVF|EE\d*)")
+_NOBODY = re.compile(
+    r"(SPEECH|STU|STUDENT|CLI|CLIENT|PAT|PATIENT|SPK\d*|SPEAKER\d*|PAR\d*|UNK|UNKNOWN|ENV|SIL|NOF|NON|"
+    r"OLN|OLF|TVN|TVF|EE\d*)"
+)
 MAX_AGE_YEARS = 120
 
 

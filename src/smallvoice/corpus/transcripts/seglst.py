@@ -20,7 +20,7 @@ from smallvoice.corpus.transcripts.people import UNKNOWN, gender_of, role_of
 from smallvoice.corpus.transcripts.segment import Problem, Segment
 from smallvoice.recipe import CorpusRecipe
 
-_KEYS = ("session_id", "speaker", "start_time", "end_time", "words")
+_KEYS = ("session_id", "speaker", "start_time", "end_time", "words", "gender", "language", "channel")
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
@@ -105,7 +105,7 @@ def _segment(found: dict[str, Any], place: str, where: str) -> Segment:
         language=text_of(found.get("language")) or None,
         recording=recording,
         channel=channel(text_of(found.get("channel")), from_zero=True),
-        extra=scalars({key: value for key, value in found.items() if key not in (*_KEYS, "gender", "language")}),
+        extra=scalars({key: value for key, value in found.items() if key not in _KEYS}),
     )
 
 

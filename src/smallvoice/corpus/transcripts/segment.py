@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from smallvoice.recipe import CorpusRecipe
+
 AUDIO_SUFFIXES = frozenset(
     {".wav", ".wave", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc", ".au", ".caf", ".sph"}
     | {".w64", ".rf64", ".m4a", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".aac", ".wma", ".amr", ".3gp"}
@@ -109,6 +111,8 @@ NOTHING_LOST = (
     "tier not chosen",
     "tier of phones",
     "tier of words",
+    "tier of codes",
+    "tier of notes",
     "dependent tier",
     "no words",
     "not transcribed",
@@ -135,7 +139,7 @@ class Reader:
     shape: str
     """What such a folder looks like, for the message that lists what can be read."""
     recognises: Callable[[Path], bool]
-    read: Callable[[Path], Iterator[Item]]
+    read: Callable[[Path, CorpusRecipe], Iterator[Item]]
     """Every segment, unreadable line and orphan file of the folder, each exactly once."""
 
 

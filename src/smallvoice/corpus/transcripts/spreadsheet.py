@@ -73,14 +73,11 @@ def _sheets(path: Path, where: str, *, limit: int | None = None, only: str | Non
     """The rows (not blank) of every sheet, or only of one; of each the first `limit`."""
     _check(path, where)
     try:
-        with warnings.catch_warnings():
+        with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about styles and extensions, which are not read
-            book = openpyxl.load_workbook(path, read_only=True, data_only=True, keep_links=False)
-            try:
-                sheets = [sheet for sheet in book.worksheets if only in (None, sheet.title)]
-                return {sheet.title: _rows(sheet, where, limit) for sheet in sheets}
-            finally:
-                book.close()
+            book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
+            sheets = [sheet for sheet in book.worksheets if only in (None, sheet.title)]
+            return {sheet.title: _rows(sheet, where, limit) for sheet in sheets}
     except Unreadable:
         raise
     except MemoryError:

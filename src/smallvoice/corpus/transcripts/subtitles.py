@@ -92,7 +92,7 @@ def parse_vtt(path: Path, where: str, recipe: CorpusRecipe) -> Document:
             language = squeezed(named[0])[:35] or None if named else None
         elif not timings and block[0].split(maxsplit=1)[0] not in _BLOCKS:
             problems.append(_stray(where, first, " ".join(block)))
-        for position, end in zip(timings, [*timings[1:], len(block)], strict=True):
+        for position, end in pairwise([*timings, len(block)]):
             cues.append(_Cue(first + position, _times(block[position]), block[position], block[position + 1 : end]))
     return _document(cues, problems, (), where, language)
 

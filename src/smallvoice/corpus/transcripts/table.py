@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from smallvoice.corpus.transcripts import lhotse_cuts, seglst, spreadsheet
-from smallvoice.corpus.transcripts.columns import chosen, document_of, guessed, header_of
+from smallvoice.corpus.transcripts.columns import MAX_COLUMNS, chosen, document_of, guessed, header_of
 from smallvoice.corpus.transcripts.document import Document, FileReader, Head, Unreadable, read_text
 from smallvoice.corpus.transcripts.fields import first_lines, numbered_lines, text_and_notes
 from smallvoice.corpus.transcripts.segment import Problem
@@ -148,7 +148,7 @@ def _delimiter(lines: list[str], asked: Mapping[str, str]) -> str:
     def fit(delimiter: str) -> tuple[int, int, int]:
         rows = [_cells(line, delimiter) or [] for line in lines]
         names = [cell.strip() for cell in rows[0]]
-        known = len(guessed(names).names) + sum(wanted in names for wanted in asked.values())
+        known = len(guessed(names[:MAX_COLUMNS]).names) + sum(wanted in names for wanted in asked.values())
         return known, sum(len(row) == len(names) for row in rows) if len(names) > 1 else 0, len(names)
 
     return max(_DELIMITERS, key=fit)

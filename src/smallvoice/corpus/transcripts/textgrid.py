@@ -31,6 +31,8 @@ _SIZES = {"IntervalTier": 2, "TextTier": 1}
 """Class of a tier -> the times of each of its labels."""
 _SILENT = frozenset({"<eps>", "<sil>", "sil", "sp", "<p:>", "<p>"})
 """How aligners mark a pause on a tier of words."""
+_MOST_TIERS = 50
+"""Among more tiers than this, words that name no speaker are compared with none."""
 _SHOWN = 200
 """Characters kept of a label that has no end."""
 _TOLERANCE_S = 0.011
@@ -254,7 +256,7 @@ class _Choice:
             by_speaker.setdefault(speaker if speaker and kind in tiers.UTTERANCES else tier.name, []).append(tier)
         for tier, speaker in words.items():
             found = by_speaker.get(speaker or "", [])
-            if nobodys == [tier]:
+            if nobodys == [tier] and len(others) <= _MOST_TIERS:
                 found = [other for other in others if _covers(other, tier)]
             if len(found) == 1:
                 self.words.setdefault(found[0], []).append(tier)

@@ -1,0 +1,41 @@
+"""What all verbs of the command line share."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+
+from smallvoice import __version__
+
+app = App(
+    name="smallvoice",
+    help="Fine-tune Whisper on the voices it heard least, and measure honestly what changed.",
+    version=__version__,
+    version_flags=["--version"],
+)
+app["--help"].group = app["--version"].group = "Also"
+
+Split = Literal["train", "dev", "test"]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """What every verb takes."""
+
+    json: Annotated[bool, Parameter(negative="")] = False
+    """Print one JSON document on standard output."""
+    debug: Annotated[bool, Parameter(negative="")] = False
+    """Log more, and show where an error came from."""
+
+
+def answer(content: dict[str, Any], common: Common, says: str | None = None) -> None:
+    """Print the JSON document, or what a person wants to know last."""
+    if common.json:
+        sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    elif says:
+        sys.stdout.write(says + "\n")

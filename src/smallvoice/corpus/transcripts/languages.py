@@ -1,0 +1,22 @@
+"""Languages as Whisper calls them: transcripts have ISO 639-3 (`eng`), regions (`en-US`) or Whisper's own (`en`)."""
+
+from __future__ import annotations
+
+# ISO 639-3 (and the older 639-2/B), as CHAT has them, in the codes that Whisper has. Others stay as they are.
+_LANGUAGE_TABLE = """
+    afr=af amh=am ara=ar arb=ar ary=ar arz=ar asm=as aze=az bak=ba baq=eu bel=be ben=bn bod=bo bos=bs bre=br bul=bg
+    bur=my cat=ca ces=cs chi=zh cmn=zh cym=cy cze=cs dan=da deu=de dut=nl ell=el eng=en est=et eus=eu fao=fo fas=fa
+    fil=tl fin=fi fra=fr fre=fr geo=ka ger=de glg=gl gre=el guj=gu hat=ht hau=ha haw=haw heb=he hin=hi hrv=hr hun=hu
+    hye=hy ice=is ind=id isl=is ita=it jav=jw jpn=ja kan=kn kat=ka kaz=kk khm=km kor=ko lao=lo lat=la lav=lv lin=ln
+    lit=lt ltz=lb mac=mk mal=ml mao=mi mar=mr may=ms mkd=mk mlg=mg mlt=mt mon=mn mri=mi msa=ms mya=my nep=ne nld=nl
+    nno=nn nob=no nor=no oci=oc pan=pa per=fa pol=pl por=pt prs=fa pus=ps ron=ro rum=ro rus=ru san=sa sin=si slk=sk
+    slo=sk slv=sl sna=sn snd=sd som=so spa=es sqi=sq srp=sr sun=su swa=sw swe=sv swh=sw tam=ta tat=tt tel=te tgk=tg
+    tgl=tl tha=th tib=bo tuk=tk tur=tr ukr=uk urd=ur uzb=uz vie=vi wel=cy yid=yi yor=yo yue=yue zho=zh zsm=ms
+"""
+_LANGUAGES = dict(pair.split("=") for pair in _LANGUAGE_TABLE.split())
+
+
+def language_code(text: str) -> str:
+    """A language as Whisper calls it: `eng` is `en`."""
+    code = text.strip().lower().replace("_", "-").partition("-")[0]
+    return _LANGUAGES.get(code, code)
