@@ -111,9 +111,8 @@ def memory(data: Path, hours: list[float]) -> None:
 
 
 def read(folder: Path) -> None:
-    print(
-        "| folder | files | segments | timed | untimed | words | flagged | rejected |\n|---|---|---|---|---|---|---|---|"
-    )
+    print("| folder | files | segments | timed | untimed | words | flagged | rejected |")
+    print("|---|---|---|---|---|---|---|---|")
     by_folder: dict[str, list[dict]] = {}
     started = time.perf_counter()
     for place in sorted({path.parent for path in folder.rglob("*") if path.is_file()}):

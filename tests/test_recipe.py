@@ -10,7 +10,7 @@ from smallvoice import recipe as recipes
 from smallvoice.errors import InputError, RecipeError
 from smallvoice.recipe import Recipe
 
-PACKAGED = sorted((Path(recipes.__file__).parent / "recipes").rglob("*.yaml"))
+PACKAGED = sorted((Path(recipes.__file__).parent / "recipes").glob("*.yaml"))
 
 
 def test_the_number_of_recipes() -> None:

@@ -45,7 +45,7 @@ def prepare(
 
     found = [
         replace(source, split=split or source.split)
-        for source in places.find_all(sources, data, cache_dir=out.parent, format=recipe.format if recipe else None)
+        for source in places.find_all(sources, data, cache_dir=out.parent, recipe=recipe or CorpusRecipe())
     ]
     with progress("reading") as update:
         result = ingest.prepare(recipe or CorpusRecipe(), found, out, rehash=rehash, force=force, report=update)

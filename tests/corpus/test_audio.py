@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.corpus.corpora import RATE, noise, write_audio
 
 from smallvoice.corpus import audio
-from smallvoice.corpus.audio import AudioError, decode_flac, encode_flac, load_16k, read_audio, to_mono_16k
+from smallvoice.corpus.audio import AudioError, decode_flac, encode_flac, load_16k, to_mono_16k
 from smallvoice.errors import InputError
 
 
@@ -46,7 +46,7 @@ def test_resampling_moves_nothing(tmp_path: Path, rate: int) -> None:
     for time_s in times_s:
         around = loaded.samples[round((time_s - 0.2) * RATE) : round((time_s + 0.2) * RATE)]
         assert abs(int(np.argmax(around)) - round(0.2 * RATE)) <= 1
-    whole, _ = read_audio(tmp_path / "a.wav")
+    whole, _ = soundfile.read(tmp_path / "a.wav", dtype="float32", always_2d=True)
     assert np.array_equal(audio.to_int16(to_mono_16k(whole, rate)), loaded.samples)
 
 
@@ -58,16 +58,6 @@ def test_channels_are_mixed_or_one_is_taken(tmp_path: Path) -> None:
     assert np.abs(mixed - (left.astype(int) + right) / 2).max() <= 0.5
     with pytest.raises(AudioError, match="channel 2 of 2"):
         load_16k(path, channel=2)
-
-
-def test_a_part_is_read_without_the_rest(tmp_path: Path) -> None:
-    samples = noise(2)
-    path = write_audio(tmp_path / "a.flac", samples)
-    part, rate = read_audio(path, start=20_000, num_samples=100)
-    assert (part.shape, rate) == ((100, 1), RATE)
-    assert np.array_equal(part[:, 0] * 32_768, samples[20_000:20_100])
-    with pytest.raises(AudioError, match="sample 32001"):
-        read_audio(path, start=32_001)
 
 
 def test_a_long_recording_is_held_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,8 +81,6 @@ def test_truncated(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(AudioError) as error:
         load_16k(path)
     assert error.value.reason == "audio truncated"
-    with pytest.raises(AudioError):
-        read_audio(path)
 
 
 def test_a_wav_from_a_pipe_does_not_know_its_length(tmp_path: Path) -> None:
@@ -120,7 +108,7 @@ def _wav(samples: np.ndarray) -> bytes:
 def test_not_usable(tmp_path: Path, content: bytes, reason: str) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(content)
-    for read in (load_16k, read_audio):
+    for read in (load_16k,):
         with pytest.raises(AudioError) as error:
             read(path)
         assert error.value.reason == reason

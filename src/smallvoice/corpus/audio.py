@@ -48,29 +48,6 @@ class Recording16k:
     """The file's own sampling rate in Hz."""
 
 
-def read_audio(path: Path, start: int = 0, num_samples: int | None = None) -> tuple[Float, int]:
-    """Read a file, or `num_samples` of it from sample `start`, at its own rate and with its own channels.
-
-    Returns:
-        Samples (num_samples, num_channels) in -1..1, and the sampling rate in Hz.
-
-    Raises:
-        AudioError: as `load_16k`, or the file ends before `start`.
-    """
-    end = None if num_samples is None else start + num_samples
-    kept: list[Float] = []
-    position = 0
-    with opened(path, str(path), num_values=_BLOCK, pcm_rate=0) as audio:
-        for block in audio.blocks:
-            kept.append(as_float(block[max(0, start - position) : None if end is None else max(0, end - position)]))
-            position += len(block)
-            if end is not None and position >= end:
-                break
-        if start > position or start < 0:
-            raise AudioError(path, "no such sample", f"sample {start} of {position} was asked for")
-        return np.concatenate(kept), audio.rate
-
-
 def load_16k(source: Path | bytes, channel: int | None = None, *, name: str | None = None) -> Recording16k:
     """Read a whole recording as 16 kHz mono: one channel of it, or the mean of all.
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from smallvoice.corpus import text_rules
 from smallvoice.corpus.segment import split_at_pauses
-from smallvoice.corpus.transcripts.folder import SPLITS
+from smallvoice.corpus.transcripts.fields import SPLITS
 from smallvoice.corpus.transcripts.languages import language_code
 from smallvoice.corpus.transcripts.people import age_years, gender_of, role_of
 from smallvoice.corpus.transcripts.segment import Item, Note, Problem, Recording, Segment

@@ -62,7 +62,7 @@ def read_transcripts(path: Path, recipe: CorpusRecipe) -> Iterator[Reading]:
     Raises:
         InputError: nothing there is a transcript. RecipeError: a setting that cannot be right.
     """
-    reader = reader_of(path, recipe.format)
+    reader = reader_of(path, recipe)
     completer = Completer(recipe)
     if reader is not None:
         reading = Reading(path.name, reader.name)
@@ -73,7 +73,7 @@ def read_transcripts(path: Path, recipe: CorpusRecipe) -> Iterator[Reading]:
     folder = path if path.is_dir() else path.parent
     found = False
     for file in walk(path) if path.is_dir() else [path]:
-        if is_audio(file) or (detected := formats.detect(file, recipe.format)) is None:
+        if is_audio(file) or (detected := formats.detect(file, recipe)) is None:
             continue
         found = True
         reading = Reading(relative(file, folder), detected.name)

@@ -77,12 +77,12 @@ def find(
     data_dir: Path | None = None,
     *,
     cache_dir: Path | None = None,
-    format: str | None = None,
+    recipe: CorpusRecipe = CorpusRecipe(),
 ) -> list[Source]:
     """The sources that a name, a folder or a transcript file means.
 
     Args:
-        format: the transcripts' format, where the user says so.
+        recipe: says how transcripts are recognised.
         data_dir: where to look first for a corpus by name.
         cache_dir: where the synthetic nursery is made if it is not there yet; else `data_dir`, else `./data`.
 
@@ -98,19 +98,22 @@ def find(
     path = Path(name_or_path).expanduser()
     if not path.exists() and path.name == name:
         raise InputError(f"{name}: no such folder, and no corpus of that name. By name: {', '.join(NAMES)}.")
-    reader_of(path, format)
+    reader_of(path, recipe)
     return [Source(name=path.resolve().name, path=path)]
 
 
 def find_all(
-    names: str | list[str], data_dir: Path | None = None, cache_dir: Path | None = None, format: str | None = None
+    names: str | list[str],
+    data_dir: Path | None = None,
+    cache_dir: Path | None = None,
+    recipe: CorpusRecipe = CorpusRecipe(),
 ) -> list[Source]:
     """The sources of a recipe.
 
     Raises:
         InputError: one of them is not there or of no known shape, or the recipe names none.
     """
-    found = [source for name in _listed(names) for source in find(name, data_dir, cache_dir=cache_dir, format=format)]
+    found = [source for name in _listed(names) for source in find(name, data_dir, cache_dir=cache_dir, recipe=recipe)]
     if not found:
         raise InputError(f"No source is given. A folder, or by name: {', '.join(NAMES)}.")
     return found

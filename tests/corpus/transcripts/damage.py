@@ -56,6 +56,8 @@ def survives(reader: FileReader, path: Path, data: bytes, recipe: CorpusRecipe |
     else:
         assert isinstance(document, Document)
         for item in (*document.segments, *document.problems):
+            if item.where == path.name:  # of the file as a whole
+                continue
             name, _, line = item.where.rpartition(":")
             assert name == path.name and 0 < int(line) <= data.count(b"\n") + data.count(b"\r") + 1
     assert time.monotonic() - started < MAX_S
@@ -71,6 +73,17 @@ def damaged(reader: FileReader, name: str, valid: str | bytes) -> Callable[[Path
         survives(reader, tmp_path / name, data)
 
     return test
+
+
+def check_damage(reader: FileReader, data: bytes, folder: Path, recipe: CorpusRecipe | None = None) -> None:
+    """The same for data that only a test's own arguments make."""
+
+    @damage
+    @given(changed=mutated(data))
+    def check(changed: bytes) -> None:
+        survives(reader, folder / f"damaged{min(reader.suffixes)}", changed, recipe)
+
+    check()
 
 
 def head(text: str, name: str) -> Head:

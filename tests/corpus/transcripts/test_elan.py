@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.corpus.transcripts.mutations import survives
+from tests.corpus.transcripts.damage import check_damage
 
 from smallvoice.corpus.transcripts import elan
 from smallvoice.corpus.transcripts.document import Document, Unreadable, head_of
@@ -192,7 +192,7 @@ def test_what_cannot_be_read_says_why(text: str, reason: str, tmp_path: Path) ->
 
 def test_damage_never_breaks_the_reader(tmp_path: Path) -> None:
     parts = tier("w@CHI", referring("c1", "a1", "one"), referring("c2", "a1", "two", "c1"), about='PARENT_REF="CHI"')
-    survives(elan.READER, eaf(CHI, parts).encode(), tmp_path, CorpusRecipe(tiers=["*"]))()
+    check_damage(elan.READER, eaf(CHI, parts).encode(), tmp_path, CorpusRecipe(tiers=["*"]))
 
 
 def test_damaged_references_never_break_the_reader(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_folders_without_transcripts(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a transcript of a known format"):
         reader_of(tmp_path / "notes.pdf")
     with pytest.raises(RecipeError, match="Known formats: kaldi, huggingface, chat"):
-        reader_of(tmp_path, "docx")
+        reader_of(tmp_path, CorpusRecipe(format="docx"))
 
 
 def test_a_damaged_transcript_costs_itself_alone(tmp_path: Path) -> None:

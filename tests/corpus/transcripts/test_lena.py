@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.corpus.transcripts.mutations import survives
+from tests.corpus.transcripts.damage import check_damage
 
 from smallvoice.corpus.transcripts import lena
 from smallvoice.corpus.transcripts.document import Document, Unreadable, head_of
@@ -116,4 +116,4 @@ def test_other_its_files_are_not_recognised(tmp_path: Path) -> None:
 
 
 def test_damage_never_breaks_the_reader(tmp_path: Path) -> None:
-    survives(lena.READER, its(*DAY).encode(), tmp_path)()
+    check_damage(lena.READER, its(*DAY).encode(), tmp_path)

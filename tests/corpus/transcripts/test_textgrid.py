@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from tests.corpus.transcripts.mutations import survives
+from tests.corpus.transcripts.damage import check_damage
 
 from smallvoice.corpus.transcripts import textgrid, tiers
 from smallvoice.corpus.transcripts.document import Document, Unreadable, head_of
@@ -262,7 +262,7 @@ def test_reading_takes_time_in_proportion(tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", [long_form, short_form])
 def test_damage_never_breaks_the_reader(form: Callable[..., str], encoding: str, tmp_path: Path) -> None:
     grid = form(("mia - utterances", UTTERANCES), ("mia - words", WORDS), ("mia - phones", PHONES))
-    survives(textgrid.READER, grid.encode(encoding), tmp_path)()
+    check_damage(textgrid.READER, grid.encode(encoding), tmp_path)
 
 
 def test_real_files_as_praatio_reads_them(shared_data: Path) -> None:

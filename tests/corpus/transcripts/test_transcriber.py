@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.corpus.transcripts.mutations import survives
+from tests.corpus.transcripts.damage import check_damage
 
 from smallvoice.corpus.transcripts import transcriber
 from smallvoice.corpus.transcripts.document import Document, Unreadable, head_of
@@ -156,4 +156,4 @@ def test_reading_takes_time_in_proportion(tmp_path: Path) -> None:
 
 
 def test_damage_never_breaks_the_reader(tmp_path: Path) -> None:
-    survives(transcriber.READER, trs(ANNA, BOTH).encode(), tmp_path)()
+    check_damage(transcriber.READER, trs(ANNA, BOTH).encode(), tmp_path)

@@ -20,25 +20,25 @@ def read(path: Path, recipe: CorpusRecipe) -> Iterator[Item]:
     Raises:
         InputError: as `reader_of`. RecipeError: the recipe's `format` is not known.
     """
-    reader = reader_of(path, recipe.format)
+    reader = reader_of(path, recipe)
     return reader.read(path, recipe) if reader else folder.read(path, recipe)
 
 
-def reader_of(path: Path, format: str | None = None) -> Reader | None:
+def reader_of(path: Path, recipe: CorpusRecipe = CorpusRecipe()) -> Reader | None:
     """The reader of a folder as a whole; None: it is read file by file.
 
     Raises:
         InputError: missing, empty, or without anything that can be read (the message lists the formats).
-        RecipeError: `format` is not known.
+        RecipeError: the recipe's `format` is not known.
     """
     if not path.exists():
         raise InputError(f"{path}: no such folder.")
     by_name = {reader.name: reader for reader in FOLDER_READERS}
-    forced = format.lower() if format else None
+    forced = recipe.format.lower() if recipe.format else None
     if forced and forced not in by_name:
         formats.by_name(forced)
     if path.is_file():
-        if forced in by_name or not (forced or formats.detect(path, None)):
+        if forced in by_name or not (forced or formats.detect(path, recipe)):
             raise InputError(f"{path}: not a transcript of a known format. What is read:{_shapes()}")
         return None
     if not any(path.iterdir()):
@@ -46,7 +46,7 @@ def reader_of(path: Path, format: str | None = None) -> Reader | None:
     for reader in FOLDER_READERS:
         if forced == reader.name or (forced is None and reader.recognises(path)):
             return reader
-    if forced in by_name or not folder.recognises(path):
+    if forced in by_name or not folder.recognises(path, recipe):
         raise InputError(f"{path}: no transcripts of a known shape. What is read:{_shapes()}")
     return None
 

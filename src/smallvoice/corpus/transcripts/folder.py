@@ -20,25 +20,13 @@ from smallvoice.corpus.transcripts.locate import AudioFiles
 from smallvoice.corpus.transcripts.segment import Item, Note, Problem, Recording, Segment
 from smallvoice.recipe import CorpusRecipe
 
-SPLITS = {
-    "train": "train",
-    "training": "train",
-    "dev": "dev",
-    "val": "dev",
-    "valid": "dev",
-    "validation": "dev",
-    "test": "test",
-    "testing": "test",
-    "eval": "test",
-}
-"""What sources call their splits."""
 _TOPS = ("train", "dev", "test")
 _SHOWN = 5
 
 
-def recognises(folder: Path) -> bool:
+def recognises(folder: Path, recipe: CorpusRecipe) -> bool:
     """Whether the folder, or a folder in it, holds audio or a transcript."""
-    return any(is_audio(path) or formats.detect(path, None) for path in walk(folder))
+    return any(is_audio(path) or formats.detect(path, recipe) for path in walk(folder))
 
 
 def read(path: Path, recipe: CorpusRecipe) -> Iterator[Item]:
@@ -94,7 +82,7 @@ class _Source:
         found: list[_Transcript] = []
         others: list[Path] = []
         for path in files:
-            reader = formats.detect(path, self.recipe.format)
+            reader = formats.detect(path, self.recipe)
             if reader is None:
                 others.append(path)
             else:
@@ -226,5 +214,5 @@ class _Source:
         session = "/".join(folders[1:] if split else folders) or None
         if segment is not None:
             session = segment.session or (None if segment.speaker else session)
-            split = SPLITS.get((segment.split or "").lower(), split)
+            split = segment.split or split
         return split, session

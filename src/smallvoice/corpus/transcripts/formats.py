@@ -20,6 +20,7 @@ from smallvoice.corpus.transcripts import (
 )
 from smallvoice.corpus.transcripts.document import FileReader, Unreadable, head_of
 from smallvoice.errors import RecipeError
+from smallvoice.recipe import CorpusRecipe
 
 FILE_READERS: tuple[FileReader, ...] = (
     chat.READER,
@@ -52,22 +53,24 @@ def by_name(name: str) -> FileReader:
     raise RecipeError(f"format: {name!r} is not known. Known formats: kaldi, huggingface, {', '.join(NAMES)}.")
 
 
-def detect(path: Path, forced: str | None) -> FileReader | None:
+def detect(path: Path, recipe: CorpusRecipe) -> FileReader | None:
     """The reader of a file, by its content; of several that fit, one that the file's name fits too.
 
-    Args:
-        forced: the only format to read; files that do not have one of its names are left alone.
+    Where the recipe gives the `format`, other files are left alone; where it says what columns hold, a file that is
+    called a table is one.
     """
     try:
         head = head_of(path)
     except Unreadable:
         return None
-    if forced:
-        reader = by_name(forced)
+    if recipe.format:
+        reader = by_name(recipe.format)
         return reader if head.suffix in reader.suffixes or reader.recognises(head) else None
     for known_name in (True, False):
         for reader in FILE_READERS:
             if (head.suffix in reader.suffixes) is known_name and reader.recognises(head):
                 return reader
+    if recipe.columns:
+        return next((reader for reader in table.READERS if head.suffix in reader.suffixes), None)
     # A damaged or empty file of a known name is its reader's to explain.
     return next((reader for reader in FILE_READERS if head.suffix in reader.suffixes and reader.sure_of_name), None)
