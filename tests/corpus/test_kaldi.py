@@ -5,11 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.corpus.corpora import children, noise, write_audio, write_kaldi, write_lines
+from tests.corpus.transcripts.damage import damage, mutated
 
 from smallvoice.corpus.transcripts import kaldi
 from smallvoice.corpus.transcripts.commands import DecodedFile, decoded_file
 from smallvoice.corpus.transcripts.segment import Note, Problem, Recording
+from smallvoice.errors import InputError
 from smallvoice.recipe import CorpusRecipe
 
 
@@ -229,3 +233,22 @@ def test_hidden_files_are_no_orphans(tmp_path: Path) -> None:
     (folder / "wav" / "._0.wav").write_bytes(b"\0" * 10)
     (folder / ".backup").symlink_to(folder / "wav")
     assert _problems(folder) == {}
+
+
+@given(table=st.sampled_from(["text", "wav.scp", "segments", "utt2spk", "spk2age"]), data=st.data())
+@damage
+def test_damaged_tables(tmp_path: Path, table: str, data: st.DataObject) -> None:
+    folder = tmp_path / "k"
+    if not folder.exists():
+        write_kaldi(folder, children(2))
+        names = [f"kid00{child}-{take}" for child in range(2) for take in range(2)]
+        write_lines(folder / "segments", [f"{name} {name} 0.0 0.2" for name in names])
+    intact = (folder / table).read_bytes()
+    (folder / table).write_bytes(data.draw(mutated(intact)))
+    try:
+        found = list(kaldi.read(folder, CorpusRecipe()))
+    except InputError:
+        found = []
+    finally:
+        (folder / table).write_bytes(intact)
+    assert all(isinstance(item, Recording | Problem | Note) for item in found)

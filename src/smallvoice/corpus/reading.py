@@ -97,7 +97,9 @@ def _items(file: Path, where: str, reader: FileReader, recipe: CorpusRecipe) -> 
 
 def describe(readings: list[Reading], num_shown: int) -> list[RenderableType]:
     """A row of counts for each file, then the first segments as they were understood."""
-    counts = Table("file", "format", box=None, pad_edge=False)
+    counts = Table(box=None, pad_edge=False)
+    counts.add_column("file", overflow="fold")
+    counts.add_column("format")
     for heading in ("segments", "timed", "words", "speakers", "flagged", "rejected"):
         counts.add_column(heading, justify="right")
     rows = [reading.as_dict() for reading in readings]
@@ -111,7 +113,8 @@ def describe(readings: list[Reading], num_shown: int) -> list[RenderableType]:
         for row in rows:
             total.update(row[name])
         lines += [f"  {count} {name}: {reason}" for reason, count in total.most_common()]
-    lines += [f"Note: {note}" for row in rows for note in row["notes"]]
+    notes = Counter(note for row in rows for note in row["notes"])
+    lines += [f"Note: {note.rstrip('.')}{f' ({count} files)' if count > 1 else ''}." for note, count in notes.items()]
     shown = [segment for reading in readings for segment in reading.segments][:num_shown]
     if shown:
         lines.append(_segments(shown))
@@ -119,7 +122,8 @@ def describe(readings: list[Reading], num_shown: int) -> list[RenderableType]:
 
 
 def _segments(segments: list[Segment]) -> Table:
-    table = Table("where", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("where", overflow="fold")
     table.add_column("start", justify="right")
     table.add_column("end", justify="right")
     for heading in ("speaker", "text"):

@@ -44,6 +44,14 @@ def is_audio(path: Path) -> bool:
     return path.suffix.lower() in AUDIO_SUFFIXES
 
 
+def is_file(path: Path) -> bool:
+    """Whether a name that somebody wrote is a file; a name that no file can have is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def relative(path: Path, folder: Path) -> str:
     """`path` inside `folder`, with forward slashes on every system."""
     return path.relative_to(folder).as_posix()

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from smallvoice.corpus.transcripts.commands import decoded_file
-from smallvoice.corpus.transcripts.files import is_audio, links_out, relative, walk
+from smallvoice.corpus.transcripts.files import is_audio, is_file, links_out, relative, walk
 from smallvoice.corpus.transcripts.lines import read_lines
 from smallvoice.corpus.transcripts.people import UNKNOWN, age_years, gender_of
 from smallvoice.corpus.transcripts.segment import Item, Note, Problem, Reader, Recording, Segment, number
@@ -164,7 +164,7 @@ class _Part:
         above = [] if Path(entry).is_absolute() else list(self.folder.absolute().parents)[:_PARENTS]
         for base in (self.folder, *self.audio, *above):
             path = Path(os.path.normpath(base / entry))
-            if path.is_file():
+            if is_file(path):
                 # Whoever wrote the folder may not choose which of the user's files are read.
                 real = path.resolve()
                 if any(real.is_relative_to(given.resolve()) for given in (base, self.source, *self.audio)):
