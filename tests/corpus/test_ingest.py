@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import csv
 import errno
+import hashlib
 import json
 import shutil
+import subprocess
+import sys
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -348,6 +352,42 @@ def test_an_unfinished_prepare_leaves_the_old_corpus_and_nothing_else(
         prepared(lab, tmp_path / "out")
     assert _state(tmp_path / "out") == before
     assert sorted(path.name for path in tmp_path.iterdir()) == around
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """What every file of a corpus holds."""
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+
+
+def test_killed_at_any_point_and_run_again_it_is_the_same_corpus(tmp_path: Path) -> None:
+    source = write_kaldi(tmp_path / "lab", children(12), per_speaker=20, duration_s=2.0)
+    script = (
+        "import sys, time; from pathlib import Path; from smallvoice.corpus.ingest import prepare;"
+        "from smallvoice.corpus.sources import find; from smallvoice.recipe import CorpusRecipe;"
+        "found = find(Path(sys.argv[1])); print('go', flush=True);"
+        "prepare(CorpusRecipe(), found, Path(sys.argv[2])); print('done', flush=True)"
+    )
+
+    def run(out: Path, kill_after_s: float | None) -> bool:
+        process = subprocess.Popen([sys.executable, "-c", script, str(source), str(out)], stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"go\n"
+        if kill_after_s is not None:
+            time.sleep(kill_after_s)
+            process.kill()
+        finished = process.stdout.readline() == b"done\n"
+        process.wait()
+        process.stdout.close()
+        return finished
+
+    started = time.monotonic()
+    assert run(tmp_path / "whole", None)
+    seconds = time.monotonic() - started
+    killed = [run(tmp_path / "out", seconds * share / 6) for share in range(5)]
+    assert not all(killed)
+    assert run(tmp_path / "out", None)
+    assert _digests(tmp_path / "out") == _digests(tmp_path / "whole")
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
 def test_a_killed_prepare_is_cleaned_up_by_the_next(lab: Path, tmp_path: Path) -> None:
