@@ -10,7 +10,19 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "smallvoice"
-ORDER = ["errors", "storage", "yaml_file", "recipe", "run_folder", "machine", "terminal", "corpus", "scoring", "report"]
+ORDER = [
+    "errors",
+    "storage",
+    "recipe",
+    "yaml_file",
+    "recipe_file",
+    "run_folder",
+    "machine",
+    "terminal",
+    "corpus",
+    "scoring",
+    "report",
+]
 ORDER += ["model", "decoding", "training", "doctor", "verbs", "pipeline", "cli_app", "cli_corpus", "cli", "__main__"]
 TORCH_FREE = ORDER[: ORDER.index("model")]
 FILES = sorted(SOURCE.rglob("*.py"))

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from smallvoice import recipe as recipes
+from smallvoice import recipe_file as recipes
 from smallvoice import verbs
 from smallvoice.errors import InputError, RecipeError
 from smallvoice.recipe import Recipe

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from smallvoice import recipe as recipes
+from smallvoice import recipe_file as recipes
 from smallvoice.errors import InputError, RecipeError
 from smallvoice.recipe import Recipe
 

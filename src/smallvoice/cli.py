@@ -13,7 +13,7 @@ from typing import Annotated
 
 from cyclopts import CycloptsError, Parameter
 
-from smallvoice import recipe as recipes
+from smallvoice import recipe_file as recipes
 from smallvoice import verbs
 from smallvoice.cli_app import Common, Split, answer, app
 from smallvoice.cli_corpus import Transcripts, audit, convert, inspect, prepare, read

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from smallvoice import recipe as recipes
+from smallvoice import recipe_file as recipes
 from smallvoice import verbs
 from smallvoice.cli_app import Common, Split, answer, app
 from smallvoice.errors import Finding

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from smallvoice import machine, verbs
-from smallvoice import recipe as recipes
+from smallvoice import recipe_file as recipes
 from smallvoice.errors import RecipeError
 from smallvoice.model import weights
 from smallvoice.recipe import Recipe

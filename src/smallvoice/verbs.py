@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from smallvoice import recipe as recipes
+from smallvoice import recipe_file as recipes
 from smallvoice.errors import InputError, require
 from smallvoice.recipe import CorpusRecipe, DecodeRecipe, EvaluateRecipe, Recipe
 from smallvoice.storage import write_json

@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from smallvoice import recipe as recipes
+from smallvoice import recipe_file as recipes
 from smallvoice.run_folder import RunFolder
 from smallvoice.scoring.compare import compare, score
 from smallvoice.storage import write_json, write_jsonl

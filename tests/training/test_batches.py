@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from smallvoice import recipe as recipes
+from smallvoice import recipe_file as recipes
 from smallvoice.corpus.utterance import open_corpus
 from smallvoice.model import window as windows
 from smallvoice.training import batches

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tests import tiny
 
-from smallvoice import recipe as recipes
+from smallvoice import recipe_file as recipes
 from smallvoice import verbs
 from smallvoice.errors import InputError, RecipeError, SmallvoiceError
 from smallvoice.model import adapt, weights

@@ -32,7 +32,8 @@ from smallvoice.corpus.summary import PrepareResult, describe
 from smallvoice.corpus.survey import Survey, survey
 from smallvoice.corpus.utterance import Utterance, read_shard
 from smallvoice.errors import InputError, RecipeError
-from smallvoice.recipe import CorpusRecipe, SplitRecipe, as_dict
+from smallvoice.recipe import CorpusRecipe, SplitRecipe
+from smallvoice.recipe_file import as_dict
 from smallvoice.storage import digest, json_line, read_json, write_json
 
 __all__ = ["PrepareResult", "describe", "prepare"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from smallvoice import recipe as recipes
+from smallvoice import recipe_file as recipes
 from smallvoice.errors import InputError
 from smallvoice.model import adapt, device, tuned, weights
 from smallvoice.model.weights import Whisper

@@ -7,7 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from smallvoice.recipe import Recipe, as_dict
+from smallvoice.recipe import Recipe
+from smallvoice.recipe_file import as_dict
 from smallvoice.report.privacy import model_name, shareable, source_name
 from smallvoice.scoring import wording
 

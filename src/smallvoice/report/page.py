@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from smallvoice import recipe as recipes
+from smallvoice import recipe_file as recipes
 from smallvoice.errors import InputError
 from smallvoice.recipe import Recipe
 from smallvoice.report import curves, facts, privacy, results, worst

@@ -15,7 +15,7 @@ import torch
 from accelerate import Accelerator
 from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 
-from smallvoice import recipe as recipes
+from smallvoice import recipe_file as recipes
 from smallvoice.corpus.text_style import TextFacts, to_training_text, training_style
 from smallvoice.corpus.utterance import Corpus, open_corpus
 from smallvoice.decoding.engine import decode_utterances

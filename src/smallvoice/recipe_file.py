@@ -1,0 +1,144 @@
+"""Recipes in and out: YAML (`load`, `dump`), the command line's `--set key.path=value`, and Python (`build`).
+
+All go through the same checks, and every mistake of a recipe is reported at once with its line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from smallvoice import yaml_file
+from smallvoice.errors import RecipeError
+from smallvoice.recipe import Recipe
+from smallvoice.storage import read_text, write_text
+
+
+def load(path: Path, overrides: list[str] | tuple[str, ...] = ()) -> Recipe:
+    """Read a recipe and apply `key.path=value` overrides.
+
+    Raises:
+        InputError: the file is missing or not UTF-8.
+        RecipeError: every unknown key, wrong type and impossible value, each with its line.
+    """
+    text = read_text(path)
+    try:
+        root = yaml.compose(text, Loader=yaml_file.Loader)
+        content = yaml.load(text, Loader=yaml_file.Loader) or {}
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise RecipeError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}.") from None
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path}:1: a recipe is a mapping of stages, found {type(content).__name__}.")
+    content.setdefault("name", name_of(path))
+    return build(apply_overrides(content, overrides), where=str(path), lines=yaml_file.lines_of(root))
+
+
+def name_of(path: Path) -> str:
+    """What a recipe is called that does not say so itself: its file's name, as far as a name may hold it."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", path.stem).lstrip("_.-") or "run"
+
+
+def packaged(name: str) -> Path:
+    """A recipe that comes with smallvoice."""
+    return Path(__file__).parent / "recipes" / f"{name}.yaml"
+
+
+def build(content: dict[str, Any], where: str = "recipe", lines: dict[tuple[str, ...], int] | None = None) -> Recipe:
+    """Check a nested dict and make it a recipe.
+
+    Raises:
+        RecipeError: every unknown key, wrong type and impossible value.
+    """
+    try:
+        # Through JSON: pydantic's strict mode takes a mapping for a dataclass only there.
+        recipe = TypeAdapter(Recipe).validate_json(json.dumps(content, default=str))
+    except ValidationError as error:
+        raise RecipeError(*(_explain(problem, where, lines or {}) for problem in error.errors())) from None
+    if recipe.corpus.split.train + recipe.corpus.split.test == 0:
+        raise RecipeError(f"{where}: corpus.split: train and test are both 0; nothing would be prepared.")
+    return recipe
+
+
+def apply_overrides(content: dict[str, Any], overrides: list[str] | tuple[str, ...]) -> dict[str, Any]:
+    """Set `key.path=value` in a nested dict; the value is read as YAML. Returns a new dict.
+
+    Raises:
+        RecipeError: an override without `=`, a path through something that is not a mapping, or bad YAML.
+    """
+    content = _copied(content)
+    problems = []
+    for override in overrides:
+        path, equals, value = override.partition("=")
+        keys = path.strip().split(".")
+        if not equals or not all(keys):
+            problems.append(f"--set {override}: expected key.path=value, for example train.epochs=3.")
+            continue
+        try:
+            parsed = yaml.load(value, Loader=yaml_file.Loader)
+        except yaml.YAMLError:
+            problems.append(f"--set {override}: {value!r} is not valid YAML.")
+            continue
+        target: Any = content
+        for key in keys[:-1]:
+            target = target.setdefault(key, {}) if isinstance(target, dict) else None
+        if not isinstance(target, dict):
+            problems.append(f"--set {override}: {'.'.join(keys[:-1])} holds a value, not further keys.")
+            continue
+        target[keys[-1]] = parsed
+    if problems:
+        raise RecipeError(*problems)
+    return content
+
+
+def of_an_adapter(recipe: Recipe) -> dict[str, Any]:
+    """The settings that an adapter depends on; those of decoding too, for it chooses the checkpoint."""
+    settings = as_dict(recipe)
+    del settings["train"]["checkpoint_every"]
+    del settings["decode"]["output_style"]
+    return {name: settings[name] for name in ("model", "window", "augment", "train", "decode")}
+
+
+def of_a_member(recipe: Recipe) -> dict[str, Any]:
+    """The settings that one of several averaged adapters depends on, but for its seed."""
+    settings = of_an_adapter(recipe)
+    del settings["train"]["members"], settings["train"]["seed"]
+    return settings
+
+
+def as_dict(stage: Any) -> dict[str, Any]:
+    """A recipe or one of its stages as a nested dict, every field present."""
+    return dataclasses.asdict(stage)
+
+
+def dump(recipe: Recipe, path: Path) -> None:
+    """Write every field, defaults included, so that the file alone repeats the run."""
+    write_text(path, yaml.safe_dump(as_dict(recipe), sort_keys=False, allow_unicode=True))
+
+
+def _explain(problem: Any, where: str, lines: dict[tuple[str, ...], int]) -> str:
+    path = tuple(str(part) for part in problem["loc"])
+    line = next((lines[path[:length]] for length in range(len(path), 0, -1) if path[:length] in lines), None)
+    place = f"{where}:{line}" if line else where
+    key = ".".join(path)
+    if problem["type"] == "unexpected_keyword_argument":
+        return f"{place}: unknown key {key!r}. {_known_keys(path[:-1])}"
+    return f"{place}: {key} is {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}."
+
+
+def _known_keys(path: tuple[str, ...]) -> str:
+    stage: Any = Recipe()
+    for key in path:
+        stage = getattr(stage, key)
+    return f"Known here: {', '.join(field.name for field in dataclasses.fields(stage))}."
+
+
+def _copied(content: Any) -> Any:
+    return {key: _copied(value) for key, value in content.items()} if isinstance(content, dict) else content
