@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from tests.corpus.corpora import children, noise, write_audio, write_kaldi, write_lines
 
-from smallvoice.corpus.sources import Source, find, find_all, fingerprint, with_distinct_names
+from smallvoice.corpus.sources import Source, find, find_all, fingerprint, items, with_distinct_names
+from smallvoice.corpus.transcripts.segment import Recording
 from smallvoice.errors import InputError
 from smallvoice.recipe import CorpusRecipe
 
@@ -140,3 +141,19 @@ def test_the_fingerprint_follows_the_files(tmp_path: Path) -> None:
     assert fingerprint(sources, CorpusRecipe(), rehash=True) == by_content
     write_audio(path, noise(0.3, 99))
     assert fingerprint(sources, CorpusRecipe(), rehash=True) != by_content
+
+
+def test_a_dataset_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match=r"hf:nobody/nothing: cannot be had from the hub: "):
+        find("hf:nobody/nothing", cache_dir=tmp_path)
+
+    def download(name: str, repo_type: str, local_dir: Path) -> None:
+        assert (name, repo_type) == ("lab/kids", "dataset")
+        write_audio(local_dir / "clips" / "a.wav", noise(1))
+        write_lines(local_dir / "metadata.csv", ["file_name,transcription", "clips/a.wav,hello there"])
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    (source,) = find("hf:lab/kids", cache_dir=tmp_path)
+    assert (source.name, source.path) == ("lab--kids", tmp_path / "hub" / "lab--kids")
+    (recording,) = [item for item in items(source, CorpusRecipe()) if isinstance(item, Recording)]
+    assert recording.segments[0].text == "hello there"

@@ -20,7 +20,7 @@ from smallvoice.corpus.completing import Completer
 from smallvoice.corpus.transcripts import kaldi, read, reader_of
 from smallvoice.corpus.transcripts.files import relative, walk
 from smallvoice.corpus.transcripts.segment import Item, Recording
-from smallvoice.errors import InputError
+from smallvoice.errors import InputError, require
 from smallvoice.recipe import CorpusRecipe
 from smallvoice.storage import digest, file_digest
 
@@ -68,6 +68,8 @@ _NAMED = {
 }
 
 NURSERY = "nursery"
+HUB = "hf:"
+"""How the name of a dataset on the Hugging Face hub begins: `hf:owner/name`. Nothing else asks the hub."""
 NAMES = (*_NAMED, NURSERY)
 """The corpora that are known by name."""
 
@@ -95,6 +97,8 @@ def find(
         return [_nursery(data_dir, cache_dir)]
     if name in _NAMED:
         return [_by_name(name, data_dir)]
+    if name.startswith(HUB):
+        return [_from_hub(name.removeprefix(HUB), cache_dir or data_dir or Path("data"))]
     path = Path(name_or_path).expanduser()
     if not path.exists() and path.name == name:
         raise InputError(f"{name}: no such folder, and no corpus of that name. By name: {', '.join(NAMES)}.")
@@ -201,6 +205,23 @@ def _data_folders(data_dir: Path | None) -> Iterator[Path]:
     if os.environ.get("SMALLVOICE_DATA"):
         yield Path(os.environ["SMALLVOICE_DATA"])
     yield Path("data")
+
+
+def _from_hub(name: str, folder: Path) -> Source:
+    """A dataset of the hub, as its own files in `folder`; what is there already is not loaded again.
+
+    Raises:
+        InputError: no such dataset, or the hub cannot be reached.
+    """
+    hub = require("huggingface_hub", extra="train", why="A dataset of the hub")
+    path = folder / "hub" / name.replace("/", "--")
+    try:
+        hub.snapshot_download(name, repo_type="dataset", local_dir=path)
+    except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{HUB}{name}: cannot be had from the hub: {reason}") from None
+    reader_of(path)
+    return Source(name=name.replace("/", "--"), path=path)
 
 
 def _nursery(data_dir: Path | None, cache_dir: Path | None) -> Source:
