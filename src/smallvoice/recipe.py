@@ -183,6 +183,8 @@ class DecodeRecipe:
     """`evaluate`: how hypotheses are made, for the base and the tuned model alike."""
 
     batch_size: Count = 8
+    beams: Count = 1
+    """Hypotheses followed at once; 1: greedy."""
     tokens_per_s: Positive = 10.0
     """The cap on new tokens: `tokens_base + tokens_per_s × duration`, at most what the decoder holds."""
     tokens_base: Count = 24

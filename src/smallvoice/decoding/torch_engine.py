@@ -1,4 +1,4 @@
-"""Free greedy decoding in torch, batched, with a key-value cache."""
+"""Free decoding in torch, greedy or with beams, batched, with a key-value cache."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from smallvoice.decoding.beam import beam_search
 from smallvoice.model import window as windows
 from smallvoice.model.prompt import prefix_ids
 from smallvoice.model.weights import Whisper
@@ -64,9 +65,9 @@ class TorchEngine:
         positions = network.config.max_target_positions
         caps = [token_cap(len(waveform) / 16_000, self.recipe, positions, len(prefix)) for waveform in waveforms]
         mel = windows.features(waveforms, frames, network)
-        tokens, logprobs = greedy(
-            network, windows.encode(network, mel), prefix, caps, self._suppressed, self._suppressed_first
-        )
+        search = (network, windows.encode(network, mel), prefix, caps, self._suppressed, self._suppressed_first)
+        beams = self.recipe.beams
+        tokens, logprobs = greedy(*search) if beams == 1 else beam_search(*search, beams)
         end = self.whisper.generation.eos_token_id
         return [self._decoded(row, logprob, end) for row, logprob in zip(tokens, logprobs, strict=True)]
 

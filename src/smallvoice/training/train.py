@@ -137,7 +137,7 @@ class _Setup:
 
     def dev_errors(self) -> ErrorCounts:
         """Word errors of free decoding on dev, normalised, with the network as it is now."""
-        engine = TorchEngine(self.whisper, self.recipe.window, self.recipe.decode)
+        engine = TorchEngine(self.whisper, self.recipe.window, dataclasses.replace(self.recipe.decode, beams=1))
         decoded = decode_utterances(self.corpus.utterances("dev"), engine, self.language, self.recipe.decode.batch_size)
         references, heard = [], []
         for utterance, hypothesis in itertools.chain.from_iterable(decoded):
