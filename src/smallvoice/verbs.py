@@ -105,7 +105,8 @@ def audit(corpus: Path, *, hypotheses: Path | None = None, apply: Path | None = 
     result = {**found.as_dict(), "leaks": [leak.what for leak in found.leaks]}
     if apply:
         cleaned = audits.apply(corpus, found, apply)
-        console.print(f"{apply}: {cleaned.dropped} rows dropped, {cleaned.flagged} flagged; the ledger says why.")
+        dropped, flagged = sum(cleaned.dropped.values()), sum(cleaned.flagged.values())
+        console.print(f"{apply}: {dropped} rows dropped, {flagged} flagged; the ledger says why.")
         result["applied"] = {"dropped": cleaned.dropped, "flagged": cleaned.flagged}
     return result
 

@@ -6,6 +6,7 @@ libsndfile reads WAV, FLAC, MP3, Ogg Vorbis, Opus, AIFF, NIST SPHERE and more; w
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -156,7 +157,7 @@ def _check_head(file: IO[bytes], size: int, name: str) -> None:
 def _libsndfile(source: Path | bytes, name: str) -> _SoundFile | str:
     """The file opened by libsndfile, or why it cannot open it."""
     try:
-        return _SoundFile(_Memory(source) if isinstance(source, bytes) else source)
+        return _SoundFile(_Memory(source) if isinstance(source, bytes) else os.fsencode(source))
     except soundfile.SoundFileError as error:
         found = _said(error)
         if "lost sync" in found or "bad stream" in found:

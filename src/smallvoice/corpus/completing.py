@@ -18,7 +18,7 @@ from smallvoice.corpus import text_rules
 from smallvoice.corpus.segment import split_at_pauses
 from smallvoice.corpus.transcripts.fields import SPLITS
 from smallvoice.corpus.transcripts.languages import language_code
-from smallvoice.corpus.transcripts.people import age_years, gender_of, role_of
+from smallvoice.corpus.transcripts.people import age_years, gender_of, is_code, role_of
 from smallvoice.corpus.transcripts.segment import Item, Note, Problem, Recording, Segment
 from smallvoice.errors import RecipeError
 from smallvoice.recipe import CorpusRecipe
@@ -79,16 +79,25 @@ class Completer:
 
     def _recording(self, recording: Recording) -> Recording:
         known = self._from_path(recording.path)
-        segments = [self._segment(segment, known) for segment in recording.segments]
+        segments = [self._segment(piece, known) for segment in recording.segments for piece in self._pieces(segment)]
         return replace(
             recording,
             split=recording.split or known.get("split"),
             session=known.get("session") or recording.session,
-            segments=tuple(piece for segment in segments for piece in split_at_pauses(segment, self.max_segment_s)),
+            segments=tuple(segments),
         )
 
+    def _pieces(self, segment: Segment) -> list[Segment]:
+        """A long segment, split before rules change its words: but not where a rule means text across the pieces."""
+        pieces = split_at_pauses(segment, self.max_segment_s)
+        if self.rules and len(pieces) > 1:
+            apart = " ".join(self.rules.apply(piece.text).text for piece in pieces)
+            if apart.split() != self.rules.apply(segment.text).text.split():
+                return [segment]
+        return pieces
+
     def _segment(self, segment: Segment, known: dict[str, Any]) -> Segment:
-        speaker = segment.speaker or known.get("speaker")
+        speaker = _who(segment.speaker, known.get("speaker"))
         person = self._person(speaker)
         changes: dict[str, Any] = {"speaker": speaker}
         for name in ("age_years", "gender", "role", "language"):
@@ -137,6 +146,20 @@ class Completer:
         self.used, self.unmatched = set(), 0
 
 
+_TARGETS = frozenset({"CHI", "TAR", "KCHI", "CHILD", "INFANT"})
+"""Codes of the child whom a folder is called after."""
+
+
+def _who(said: str | None, folder: str | None) -> str | None:
+    """A name that a transcript gives wins; a code (`visit1:CHI`) is the folder's child, or somebody of that child's."""
+    if folder is None or said is None:
+        return said or folder
+    code = said.rpartition(":")[2]
+    if ":" not in said or not is_code(code):
+        return said
+    return folder if code.upper() in _TARGETS else f"{folder}:{code}"
+
+
 def read_people(path: Path) -> dict[str, Person]:
     """A table of speakers: CSV, TSV or with semicolons; a column of names and any of age, gender, role, language.
 
@@ -144,7 +167,7 @@ def read_people(path: Path) -> dict[str, Person]:
         InputError: it cannot be opened or is not UTF-8.
         RecipeError: no column of names, a name given twice, an age or role that cannot be right, each with its line.
     """
-    text = read_text(path)
+    text = read_text(path).removeprefix("\ufeff")
     header = text.partition("\n")[0]
     rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=header.count))
     columns = {column.strip().lower(): column for column in rows.fieldnames or () if column}
@@ -154,13 +177,17 @@ def read_people(path: Path) -> dict[str, Person]:
         raise RecipeError(f"{path}:1: no column of names. Expected one of {expected}; found: {header}.")
     people: dict[str, Person] = {}
     problems: list[str] = []
-    for row in rows:
+    try:
+        lines = [(rows.line_num, row) for row in rows]
+    except csv.Error as error:
+        raise RecipeError(f"{path}:{rows.line_num}: not a table: {error}.") from None
+    for line, row in lines:
         cells = {field: (row.get(column) or "").strip() for field, column in where.items() if column}
         name = cells["name"]
-        place = f"{path}:{rows.line_num}"
+        place = f"{path}:{line}"
         if not name:
             continue
-        age, role = cells.get("age_years", ""), cells.get("role", "")
+        age, role = cells.get("age_years", "").replace(",", "."), cells.get("role", "")
         if name in people:
             problems.append(f"{place}: {name} is given twice.")
         if age and age_years(age) is None:

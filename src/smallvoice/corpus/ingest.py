@@ -74,7 +74,7 @@ def prepare(
     settings = {name: value for name, value in as_dict(recipe).items() if name != "source"}
     key = digest("prepare", settings, fingerprint(sources, recipe, rehash=rehash))
     if earlier and earlier["key"] == key and not force:
-        return PrepareResult(path=out, facts=earlier, unchanged=True)
+        return PrepareResult(path=out, facts=earlier, unchanged=True, remarks=found.notes)
     pseudonyms = Pseudonyms.read(out / "speakers.csv")
     pseudonyms.add(found.people)
     known = _known_places(out)
@@ -102,13 +102,13 @@ def prepare(
             "select": recipe.select,
             **settled.counts.as_dict(),
             "ledger": settled.as_dict(),
-            "notes": found.notes + _notes(intake, plan, known, settled),
+            "notes": _notes(intake, plan, known, settled),
             "key": key,
         }
         write_json(folder / "split.json", _split_file(recipe.split, plan, settled, known))
         pseudonyms.write(folder / "speakers.csv", settled.splits_of)
         write_json(folder / "corpus.json", facts)
-    return PrepareResult(path=out, facts=facts, unchanged=False)
+    return PrepareResult(path=out, facts=facts, unchanged=False, remarks=found.notes)
 
 
 def _take_in(
@@ -163,6 +163,8 @@ class _Settled:
     """Segments that are part of a row that another one leads."""
     dropped: Counter[str] = field(default_factory=Counter)
     """Reason -> number."""
+    examples: dict[str, str] = field(default_factory=dict)
+    """Reason -> the first of that kind."""
     splits_of: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     """Pseudonym -> the splits with rows of it."""
 
@@ -204,6 +206,7 @@ def _settle(folder: Path, plan: split.Plan) -> _Settled:
             settled.num_joined += entry["fate"] == "joined"
             if entry["fate"] == "dropped":
                 settled.dropped[entry["reason"]] += 1
+                settled.examples.setdefault(entry["reason"], f"{entry['where']}: {entry['detail']}")
             ledger.write(json_line({**entry, "split": place}))
         assert next(rows, None) is None
     (folder / _DRAFT).unlink()
@@ -286,6 +289,11 @@ def _notes(intake: Intake, plan: split.Plan, known: dict[str, str], settled: _Se
             notes.append(f"{len(recordings)} recordings have no speaker: split by {kind}.")
     for unit, splits in plan.leaks.items():
         notes.append(f"Leak: {unit} is in {' and '.join(splits)}; the sources say so, and their split is kept.")
+    if plan.parted:
+        notes.append(
+            f"Leak: {plan.parted} recordings or sessions have speakers in two splits, as the sources or split.json "
+            "put them. `smallvoice audit` lists them."
+        )
     kept = sum(known.get(unit) == place for unit, place in plan.places.items())
     if kept:
         notes.append(f"{kept} speakers keep the place that split.json gave them; {len(plan.places) - kept} are new.")
@@ -301,5 +309,8 @@ def _notes(intake: Intake, plan: split.Plan, known: dict[str, str], settled: _Se
 
 def _nothing_kept(sources: list[Source], settled: _Settled) -> str:
     names = ", ".join(source.name for source in sources)
-    reasons = "; ".join(f"{reason}: {count}" for reason, count in settled.dropped.most_common())
+    reasons = "; ".join(
+        f"{reason}: {count}, such as {settled.examples[reason].rstrip(': ')}"
+        for reason, count in settled.dropped.most_common()
+    )
     return f"{names}: none of {settled.dropped.total()} segments can be kept ({reasons or 'there are none'})."

@@ -277,12 +277,14 @@ def _draw(corpus: Corpus, number: int, seed: int) -> Iterator[Utterance]:
 def describe(inspection: Inspection) -> list[RenderableType]:
     """Tables for a terminal."""
     lines: list[RenderableType] = [escape(f"{inspection.path}: {inspection.vocabulary:,} different words")]
-    table = Table("split", box=None, pad_edge=False)
-    for heading in ("utterances", "hours", "speakers", "sessions", "ages", "roles", "languages", "words", "unseen"):
-        table.add_column(heading, justify="right")
+    table = Table("", box=None, pad_edge=False)
     unseen = {one.split: f"{100 * one.share:.1f} %" for one in inspection.unseen}
-    for name, split in inspection.splits.items():
-        table.add_row(*split_cells(name, split), unseen.get(name, ""))
+    columns = [[*split_cells(name, split), unseen.get(name, "")] for name, split in inspection.splits.items()]
+    for name, *_ in columns:
+        table.add_column(name, justify="right")
+    headings = ("utterances", "hours", "speakers", "sessions", "ages", "roles", "languages", "words", "unseen")
+    for heading, *cells in zip(headings, *(column[1:] for column in columns), strict=True):
+        table.add_row(heading, *cells)
     lines.append(table)
     values = Table("of each utterance", box=None, pad_edge=False)
     for heading in ("least", "median", "most"):

@@ -22,6 +22,7 @@ from smallvoice.corpus.select import Selection
 from smallvoice.corpus.shards import ShardWriter
 from smallvoice.corpus.sources import Source, items
 from smallvoice.corpus.split import Unit, hash_order
+from smallvoice.corpus.transcripts.document import Unreadable
 from smallvoice.corpus.transcripts.huggingface import embedded_audio
 from smallvoice.corpus.transcripts.segment import Embedded, Problem, Recording, Segment
 from smallvoice.corpus.utterance import Role, Utterance
@@ -110,7 +111,7 @@ class Intake:
             return
         try:
             audio = _load(recording)
-        except AudioError as error:
+        except (AudioError, Unreadable) as error:
             for candidate in wanted.values():
                 self._drop(candidate.entry, error.reason, error.detail)
             return
@@ -123,7 +124,7 @@ class Intake:
         others = [segment for number, segment in enumerate(recording.segments) if number not in wanted]
         joined = [joined_segment([recording.segments[number] for number in run]) for run in runs]
         cuts = cut(
-            (*joined, *others),
+            (*joined, *others, *recording.unwritten),
             len(audio.samples),
             margin_s=self.recipe.margin_s,
             max_segment_s=self.recipe.max_segment_s,
@@ -159,7 +160,7 @@ class Intake:
     def _runs(self, recording: Recording) -> list[list[int]]:
         """Which segments become one utterance."""
         longest = min(self.recipe.join_s, self.recipe.max_segment_s)
-        return join(recording.segments, join_s=longest, pause_s=self.recipe.join_pause_s)
+        return join(recording.segments, join_s=longest, pause_s=self.recipe.join_pause_s, unwritten=recording.unwritten)
 
     def _of_chosen_role(self, entry: dict[str, Any], row: dict[str, Any]) -> bool:
         """Whether the user wants this kind of speaker; if not, that is its fate."""
@@ -240,8 +241,9 @@ class Intake:
         self.units[row.unit] = Unit(
             name=row.unit,
             order=hash_order(source.name, name),
-            age_years=row.age_years,
-            gender=row.gender,
+            # What one row does not say, another has said.
+            age_years=row.age_years if row.age_years is not None or not earlier else earlier.age_years,
+            gender=row.gender or (earlier.gender if earlier else None),
             brought=frozenset({row.split} - {""}) | (earlier.brought if earlier else frozenset()),
             may_be_dev=source.split is None and "train" in brings and "dev" not in brings,
         )

@@ -97,25 +97,31 @@ def _pieces(words: tuple[Word, ...], max_s: float) -> list[tuple[Word, ...]]:
     return done
 
 
-def join(segments: tuple[Segment, ...], *, join_s: float, pause_s: float) -> list[list[int]]:
+def join(
+    segments: tuple[Segment, ...], *, join_s: float, pause_s: float, unwritten: tuple[Segment, ...] = ()
+) -> list[list[int]]:
     """Which segments of a recording become one utterance: neighbours of one speaker, in the order of time.
 
     Args:
         join_s: the longest utterance that joining may make; 0 joins nothing.
         pause_s: the longest pause inside it.
+        unwritten: speech that is in no row (`www`, a tier that was not chosen): nothing is joined across it.
 
     Returns:
         Runs of indices; every segment is in one. Segments that overlap others, or are untimed, stay alone.
     """
     timed = [
         (segment.start_s, segment.end_s, index)
-        for index, segment in enumerate(segments)
+        for index, segment in [*enumerate(segments), *((-1, segment) for segment in unwritten)]
         if segment.start_s is not None and segment.end_s is not None
     ]
     runs = [[index] for index, segment in enumerate(segments) if segment.start_s is None or segment.end_s is None]
     run_start = last_end = -math.inf
     run: list[int] = []
     for start, end, index in sorted(timed):
+        if index < 0:  # nobody's row, but it is not joined across
+            run, last_end = [], max(end, last_end)
+            continue
         same = bool(run) and segments[run[-1]].speaker == segments[index].speaker is not None
         if same and 0 <= start - last_end <= pause_s and end - run_start <= join_s:
             run.append(index)
@@ -153,7 +159,9 @@ def cut(
     """
     alone = len(segments) == 1
     spans = [_own_span(segment, num_samples, alone) for segment in segments]
-    neighbours = _Neighbours([(span[0], span[1]) for span in spans if not isinstance(span, Impossible)])
+    # What cannot be cut itself (too long for Whisper) is heard all the same.
+    heard = [_heard(segment, num_samples) for segment in segments]
+    neighbours = _Neighbours([span for span in heard if span is not None])
     margin = to_samples(margin_s)
     longest = to_samples(max_segment_s)
     cuts: list[Cut | Impossible] = []
@@ -182,6 +190,15 @@ def cut(
             )
         )
     return cuts
+
+
+def _heard(segment: Segment, num_samples: int) -> tuple[int, int] | None:
+    """Where a segment is heard, whether or not it can be cut."""
+    if segment.start_s is None and segment.end_s is None:
+        return (0, num_samples)
+    start = 0 if segment.start_s is None else max(to_samples(segment.start_s), 0)
+    end = num_samples if segment.end_s is None else min(to_samples(segment.end_s), num_samples)
+    return (start, end) if start < end else None
 
 
 def _own_span(segment: Segment, num_samples: int, alone: bool) -> tuple[int, int, int] | Impossible:

@@ -130,7 +130,11 @@ def items(source: Source, recipe: CorpusRecipe) -> Iterator[Item]:
         InputError: the source is of no known shape, or a table cannot be read. RecipeError: a table is wrong.
     """
     # Its own corpora are of a known format, whatever the user says of the others.
-    settings = dataclasses.replace(recipe, format="kaldi") if source.name in NAMES else recipe
+    settings = recipe
+    if source.name in NAMES:
+        # The official download's wav.scp is relative to the folder above its halves.
+        audio = [*recipe.audio, str(source.path), str(source.path.absolute().parent)]
+        settings = dataclasses.replace(recipe, format="kaldi", audio=audio)
     return Completer(recipe).complete(read(source.path, settings))
 
 

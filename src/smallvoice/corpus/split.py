@@ -52,6 +52,8 @@ class Plan:
     """Units of a source's train whose place was chosen between train and dev."""
     leaks: dict[str, list[str]]
     """Unit -> the splits that its source puts it in, where these are several."""
+    parted: int = 0
+    """Recordings and sessions whose speakers are in different splits."""
     strata: list[dict[str, str | int]] = field(default_factory=list)
     """One row a stratum: its name and the number of units in each split."""
 
@@ -100,6 +102,9 @@ def plan(
     carvable = [unit for unit in everyone if unit.brought == {"train"} and unit.may_be_dev]
     if not shares["dev"] or len(carvable) < 2:
         carvable = []
+    together = [list(names) for names in together]
+    beside = _beside_brought(everyone, together)
+    new = [unit for unit in new if unit.name not in beside]
     groups = _tied(new, together)
     if by == "folds":
         new_places = _of_folds([group[0] for group in groups], *folds)
@@ -118,13 +123,33 @@ def plan(
     places = {unit.name: min(unit.brought, key=_RANK.__getitem__) for unit in everyone if unit.brought}
     places |= placed
     between = {name: share for name, share in shares.items() if name != "test"}
-    places |= assign(carvable, between, {name: split for name, split in known.items() if split in between})
+    carved = _tied(carvable, together)
+    if by == "hash":
+        chosen = {group[0].name: _of_hash(group[0], between) for group in carved}
+    else:
+        at = {group[0].name: known[u.name] for group in carved for u in group[::-1] if known.get(u.name) in between}
+        chosen = assign([group[0] for group in carved], between, at)
+    places |= {unit.name: chosen[group[0].name] for group in carved for unit in group}
+    # Last, for whom they were recorded with may have just been given a place.
+    places |= {name: min((places[other] for other in others), key=_RANK.__getitem__) for name, others in beside.items()}
     return Plan(
         places=places,
         carved=frozenset(unit.name for unit in carvable),
         leaks={unit.name: sorted(unit.brought) for unit in everyone if len(unit.brought) > 1},
+        parted=sum(len({places[name] for name in names if name in places}) > 1 for names in together),
         strata=[row for pool in (new, carvable) for row in _table(pool, places)],
     )
+
+
+def _beside_brought(everyone: list[Unit], together: Iterable[Iterable[str]]) -> dict[str, list[str]]:
+    """Who has no split but was recorded with somebody whose source brings one, and with whom."""
+    by_name = {unit.name: unit for unit in everyone}
+    found: dict[str, list[str]] = {}
+    for group in _tied(everyone, together):
+        brought = [unit.name for unit in group if by_name[unit.name].brought]
+        if brought:
+            found |= {unit.name: brought for unit in group if not unit.brought}
+    return found
 
 
 def _tied(units: list[Unit], together: Iterable[Iterable[str]]) -> list[list[Unit]]:
@@ -150,7 +175,7 @@ def _of_hash(unit: Unit, shares: Mapping[str, float]) -> str:
     """The split of a unit by its hash alone: it never depends on who else is there."""
     position = Fraction(int(unit.order, 16), 16 ** len(unit.order)) * sum(_exact(share) for share in shares.values())
     for split in ("test", "dev"):
-        position -= _exact(shares[split])
+        position -= _exact(shares.get(split, 0.0))
         if position < 0:
             return split
     return "train"

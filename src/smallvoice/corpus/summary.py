@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ class PrepareResult:
     """corpus.json."""
     unchanged: bool
     """The corpus was there already, made of the same."""
+    remarks: list[str] = field(default_factory=list)
+    """What the readers say of the sources; it may hold names, so it is shown and not written down."""
 
 
 def describe(result: PrepareResult) -> list[RenderableType]:
@@ -37,7 +39,7 @@ def describe(result: PrepareResult) -> list[RenderableType]:
     ]
     lines += [f"  {count} dropped: {reason}" for reason, count in ledger["dropped"].items()]
     lines += [f"  {count} kept and flagged: {flag}" for flag, count in facts["flags"].items()]
-    lines += [f"Note: {note}" for note in facts["notes"]]
+    lines += [f"Note: {note}" for note in [*result.remarks, *facts["notes"]]]
     if num_dropped:
         lines.append(f"Each one with its file and line: {result.path / 'ledger.jsonl'}")
     return lines

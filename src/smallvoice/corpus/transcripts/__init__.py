@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from smallvoice.corpus.transcripts import folder, formats, huggingface, kaldi
-from smallvoice.corpus.transcripts.segment import Item, Reader
+from smallvoice.corpus.transcripts.files import walk
+from smallvoice.corpus.transcripts.segment import Item, Note, Reader
 from smallvoice.errors import InputError
 from smallvoice.recipe import CorpusRecipe
 
@@ -21,7 +22,14 @@ def read(path: Path, recipe: CorpusRecipe) -> Iterator[Item]:
         InputError: as `reader_of`. RecipeError: the recipe's `format` is not known.
     """
     reader = reader_of(path, recipe)
-    return reader.read(path, recipe) if reader else folder.read(path, recipe)
+    if reader is None:
+        yield from folder.read(path, recipe)
+        return
+    yield from reader.read(path, recipe)
+    unread = [file.name for file in walk(path) if _is_called_a_transcript(file)]
+    if unread:
+        shown = ", ".join(unread[:5])
+        yield Note(message=f"read as {reader.name} alone; {len(unread)} other transcripts in it are not: {shown}")
 
 
 def reader_of(path: Path, recipe: CorpusRecipe = CorpusRecipe()) -> Reader | None:
@@ -49,6 +57,10 @@ def reader_of(path: Path, recipe: CorpusRecipe = CorpusRecipe()) -> Reader | Non
     if forced in by_name or not folder.recognises(path, recipe):
         raise InputError(f"{path}: no transcripts of a known shape. What is read:{_shapes()}")
     return None
+
+
+def _is_called_a_transcript(file: Path) -> bool:
+    return any(file.suffix.lower() in reader.suffixes for reader in formats.FILE_READERS if reader.sure_of_name)
 
 
 def _shapes() -> str:

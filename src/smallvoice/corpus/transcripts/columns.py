@@ -34,8 +34,8 @@ _USUAL: dict[str, str] = {
     "start_ms": "startms starttimems beginms begintimems begintimemsec onsetms offsetms",
     "end_ms": "endms endtimems endtimemsec stopms offsetms",
     "duration_ms": "durationms durms durationmsec",
-    "speaker": "speaker speakerid speakername spk spkid spkr clientid child childid participant participantid subject "
-    "subjectid userid talker talkerid",
+    "speaker": "speaker speakerid speakername spk spkid spkr clientid child childid kid pupil learner "
+    "participant participantid subject subjectid userid talker talkerid",
     "age": "age ageyears ageyear ageinyears speakerage childage",
     "age_months": "agemonths ageinmonths",
     "gender": "gender sex speakergender childgender speakersex",
@@ -186,17 +186,28 @@ def text_of(value: object) -> str:
         return ""
 
 
-def scalars(row: Mapping[str, object]) -> dict[str, Any]:
-    """The cells that are short facts: no texts, no paths or addresses, nothing that says who somebody is."""
+def scalars(row: Mapping[str, object], known: str = "") -> dict[str, Any]:
+    """The cells that are short facts: no texts, no paths or addresses, nothing that says who somebody is.
+
+    Args:
+        known: the recording's path and the speaker: what repeats a part of them may be a name.
+    """
     short: dict[str, Any] = {}
+    known = known.lower()
     for name, value in row.items():
         if _is_personal(name) or len(name) > _MAX_EXTRA:
             continue
         if isinstance(value, bool) or (isinstance(value, int | float) and abs(value) < 1e15):
             short[name] = value
-        elif isinstance(value, str) and 0 < len(value.strip()) <= _MAX_EXTRA and not set(value) & set("/\\@"):
+        elif isinstance(value, str) and _is_fact(value.strip(), known):
             short[name] = value.strip()
     return short
+
+
+def _is_fact(value: str, known: str) -> bool:
+    """Whether a text is short, no path, no address, and no part of what names the recording or the speaker."""
+    names_somebody = len(value) > 2 and value.lower() in known
+    return 0 < len(value) <= _MAX_EXTRA and not set(value) & set("/\\@") and not names_somebody
 
 
 def segment_of(
@@ -245,7 +256,7 @@ def segment_of(
         channel=channel(text.get("channel", ""), from_zero=from_zero),
         split=SPLITS.get(split.lower()),
         session=text.get("session") or None,
-        extra=scalars({name: row.get(name) for name in columns.others} | unsettled),
+        extra=scalars({name: row.get(name) for name in columns.others} | unsettled, f"{recording} {speaker}"),
     )
 
 

@@ -14,7 +14,15 @@ from smallvoice.corpus.transcripts.people import person
 from smallvoice.corpus.transcripts.segment import number
 from smallvoice.errors import InputError
 
-SPLITS = {"train": "train", "training": "train", "dev": "dev", "devel": "dev", "val": "dev", "valid": "dev"} | {
+SPLITS = {
+    "train": "train",
+    "training": "train",
+    "dev": "dev",
+    "devel": "dev",
+    "development": "dev",
+    "val": "dev",
+    "valid": "dev",
+} | {
     "validation": "dev",
     "test": "test",
     "testing": "test",
@@ -83,6 +91,15 @@ def person_in(name: str | None, transcript: str, recording: str | None) -> str |
     """As `people.person`, where one transcript has several recordings: a code is one person in each."""
     # The suffix keeps recordings apart whose names differ after a dot.
     return person(name, f"{transcript}/{recording}.x" if recording else transcript)
+
+
+_LIBRISPEECH = re.compile(r"(train|dev|test)-(clean|other)(-\d+)?")
+
+
+def split_of_folder(name: str) -> str | None:
+    """The split that a folder (`development`, `test-clean`) or a table (`train` of `train.tsv`) is called by."""
+    found = _LIBRISPEECH.fullmatch(name.lower())
+    return found[1] if found else SPLITS.get(name.lower())
 
 
 def split_in(name: str) -> str | None:

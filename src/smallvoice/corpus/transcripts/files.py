@@ -19,6 +19,14 @@ def walk(folder: Path) -> Iterator[Path]:
 
 def links_out(folder: Path) -> Iterator[Problem]:
     """The links that `walk` does not follow."""
+    for place, folders, _ in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in folders:
+            path = Path(place, name)
+            if path.is_symlink():
+                yield Problem(where=relative(path, folder), reason="link to a folder", detail="not followed")
+            elif not os.access(path, os.R_OK | os.X_OK):
+                yield Problem(where=relative(path, folder), reason="folder cannot be read", detail="no permission")
     for path in _walk(folder):
         if leads_out(path, folder):
             yield Problem(where=relative(path, folder), reason="link out of the folder", detail="not followed")
@@ -26,7 +34,10 @@ def links_out(folder: Path) -> Iterator[Problem]:
 
 def leads_out(path: Path, folder: Path) -> bool:
     """Whether a file is a link to something outside of the folder."""
-    return path.is_symlink() and not path.resolve().is_relative_to(folder.resolve())
+    try:
+        return path.is_symlink() and not path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # a loop
+        return True
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -36,8 +47,10 @@ def _walk(folder: Path) -> Iterator[Path]:
             continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
-            if not name.startswith("."):
-                yield Path(place, name)
+            # What is no file (a pipe, a socket, a device) would be waited for without end.
+            path = Path(place, name)
+            if not name.startswith(".") and (path.is_symlink() or path.is_file()):
+                yield path
 
 
 def is_audio(path: Path) -> bool:
@@ -54,4 +67,6 @@ def is_file(path: Path) -> bool:
 
 def relative(path: Path, folder: Path) -> str:
     """`path` inside `folder`, with forward slashes on every system."""
-    return path.relative_to(folder).as_posix()
+    name = path.relative_to(folder).as_posix()
+    # A name that is not UTF-8 (old Latin-1 disks) still has to be written down.
+    return os.fsencode(name).decode("utf-8", errors="backslashreplace")

@@ -15,13 +15,16 @@ from pathlib import Path
 
 from smallvoice.corpus.transcripts import formats
 from smallvoice.corpus.transcripts.document import Document, FileReader, Unreadable
+from smallvoice.corpus.transcripts.fields import split_of_folder
 from smallvoice.corpus.transcripts.files import is_audio, links_out, relative, walk
 from smallvoice.corpus.transcripts.locate import AudioFiles
 from smallvoice.corpus.transcripts.segment import Item, Note, Problem, Recording, Segment
 from smallvoice.recipe import CorpusRecipe
 
-_TOPS = ("train", "dev", "test")
 _SHOWN = 5
+_HEARD = ("not transcribed", "tier not chosen", "role not chosen")
+"""Why something is no row that is heard in the recording all the same."""
+_TABLES = frozenset({"csv", "tsv", "xlsx", "jsonl"})
 
 
 def recognises(folder: Path, recipe: CorpusRecipe) -> bool:
@@ -59,9 +62,8 @@ class _Source:
 
     def __post_init__(self) -> None:
         self.folder = self.path if self.path.is_dir() else self.path.parent
-        self.top = next(
-            (top for top in (self.folder, self.folder / "data") if any((top / name).is_dir() for name in _TOPS)), None
-        )
+        tops = (top for top in (self.folder, self.folder / "data") if top.is_dir())
+        self.top = next((top for top in tops if _has_splits(top)), None)
         self.audio = AudioFiles(self.folder, walk(self.folder))
 
     def items(self) -> Iterator[Item]:
@@ -116,7 +118,9 @@ class _Source:
     def _read(self, group: list[_Transcript]) -> Iterator[Item]:
         """The recordings of transcripts that share some."""
         taken_from: dict[Path, FileReader] = {}
+        given: dict[tuple[object, ...], str] = {}
         segments: dict[tuple[Path, int | None, str | None, str | None], list[Segment]] = defaultdict(list)
+        unwritten: dict[Path, list[Segment]] = defaultdict(list)
         for transcript in group:
             document = self._parse(transcript)
             if isinstance(document, Problem):
@@ -126,6 +130,11 @@ class _Source:
                 yield Note(message=f"{relative(transcript.path, self.folder)}: {message}")
             for problem in document.problems:
                 yield self._placed(problem, transcript)
+                lost = problem.segment
+                if problem.reason.startswith(_HEARD) and lost is not None and lost.start_s is not None:
+                    place = self._audio_of(transcript, document, lost)
+                    if isinstance(place, Path) and taken_from.get(place, transcript.reader) is transcript.reader:
+                        unwritten[place].append(lost)
             if not document.segments and not document.problems:
                 where = relative(transcript.path, self.folder)
                 yield Problem(where=where, reason="no segment", detail="the transcript holds none")
@@ -136,20 +145,29 @@ class _Source:
                 elif taken_from.setdefault(audio, transcript.reader) is not transcript.reader:
                     detail = f"{taken_from[audio].name} says more than {transcript.reader.name}"
                     yield self._lost(transcript, segment, "another transcript is used", detail)
+                elif (known := given.setdefault(_said(audio, segment), segment.where)) != segment.where and (
+                    known.rpartition(":")[0] != segment.where.rpartition(":")[0]
+                ):
+                    yield self._lost(transcript, segment, "given twice", f"as {known} says")
                 else:
                     split, session = self._place(audio, segment)
-                    segments[audio, segment.channel, split, session].append(segment)
+                    if transcript.reader.name in _TABLES:  # Common Voice: train.tsv, dev.tsv, test.tsv
+                        split = split or split_of_folder(transcript.path.stem)
+                    # The folder's session is that of the whole recording: its unnamed speakers are not another one.
+                    segments[audio, segment.channel, split, segment.session].append(segment)
             self._note_media(transcript, document)
         for (audio, channel, split, session), members in segments.items():
-            known = all(segment.speaker for segment in members)
+            all_known = all(segment.speaker for segment in members)
+            session = session or self._place(audio, None)[1]
             self.used.add(audio)
             yield Recording(
                 audio=audio,
                 path=relative(audio, self.folder),
                 channel=channel,
                 split=split,
-                session=members[0].session or (None if known else session),
+                session=members[0].session or (None if all_known else session),
                 segments=tuple(members),
+                unwritten=tuple(lost for lost in unwritten[audio] if _is_apart(lost, channel, members)),
             )
 
     def _parse(self, transcript: _Transcript) -> Document | Problem:
@@ -167,10 +185,10 @@ class _Source:
             return self.audio.named(segment.recording, beside)
         for name in document.media:
             found = self.audio.named(name, beside)
-            if isinstance(found, Path):
+            if isinstance(found, Path) and self.audio.belongs(found, transcript.path):
                 return found
         own = self.audio.of_transcript(transcript.path)
-        if own:
+        if own and self.audio.belongs(own[0], transcript.path):
             return own[0]
         named = f", nor {document.media[0]}" if document.media else ""
         return f"there is no audio called {transcript.path.stem}{named}"
@@ -210,9 +228,33 @@ class _Source:
         """The split and the session that the transcript or, where it is silent, the folders say."""
         top = self.top or self.folder
         folders = path.relative_to(top).parts[:-1] if path.is_relative_to(top) else ()
-        split = folders[0] if self.top and folders and folders[0] in _TOPS else None
+        split = split_of_folder(folders[0]) if self.top and folders else None
         session = "/".join(folders[1:] if split else folders) or None
         if segment is not None:
             session = segment.session or (None if segment.speaker else session)
             split = segment.split or split
         return split, session
+
+
+def _has_splits(folder: Path) -> bool:
+    return any(split_of_folder(path.name) and path.is_dir() for path in folder.iterdir())
+
+
+def _said(audio: Path, segment: Segment) -> tuple[object, ...]:
+    """What makes two lines of two transcripts one: the same words in the same place."""
+    return audio, segment.channel, segment.start_s, segment.end_s, segment.text
+
+
+def _is_apart(lost: Segment, channel: int | None, members: list[Segment]) -> bool:
+    """Whether lost speech is not just another tier of what is in the rows: words or phones of the same."""
+    if channel is not None and lost.channel not in (None, channel):
+        return False
+    start, end = lost.start_s or 0.0, lost.end_s
+    return end is not None and not any(
+        one.speaker == lost.speaker
+        and one.start_s is not None
+        and one.end_s is not None
+        and one.start_s < end
+        and start < one.end_s
+        for one in members
+    )

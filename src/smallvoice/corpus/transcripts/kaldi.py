@@ -6,8 +6,8 @@
     utt2spk     UTTERANCE SPEAKER                            optional: without it, the speaker is unknown
     spk2age, spk2gender, utt2lang, spk2lang                  optional
 
-Columns are separated by spaces or tabs. Paths in `wav.scp` are relative to the folder or, as in the official
-download of speechocean762 and in Kaldi's own recipes, to one of the folders above it. A folder that holds
+Columns are separated by spaces or tabs. Paths in `wav.scp` are relative to the folder, to the source, or to a folder
+that the user gives (`audio`); files elsewhere are not read, whatever `wav.scp` says. A folder that holds
 `train`, `dev` or `test` Kaldi folders, itself or in `data`, is read as one source that brings its own split.
 """
 
@@ -28,8 +28,6 @@ from smallvoice.corpus.transcripts.segment import Item, Note, Problem, Reader, R
 from smallvoice.recipe import CorpusRecipe
 
 SPLITS = ("train", "dev", "test")
-_PARENTS = 3
-"""How many folders above the Kaldi folder a relative path may start from: s5/data/train is three deep."""
 _ADVICE = {"audio outside the folder": "; allow its folder with --set audio=[DIR]"}
 _READ_TABLES = frozenset({"spk2age", "spk2gender", "spk2lang", "spk2utt"})
 
@@ -161,8 +159,7 @@ class _Part:
                 return None, None, "wav.scp entry is a command"
             entry, channel = decoded.path, decoded.channel
         outside = False
-        above = [] if Path(entry).is_absolute() else list(self.folder.absolute().parents)[:_PARENTS]
-        for base in (self.folder, *self.audio, *above):
+        for base in (self.folder, self.source, *self.audio):
             path = Path(os.path.normpath(base / entry))
             if is_file(path):
                 # Whoever wrote the folder may not choose which of the user's files are read.
@@ -170,6 +167,8 @@ class _Part:
                 if any(real.is_relative_to(given.resolve()) for given in (base, self.source, *self.audio)):
                     return path, channel, ""
                 outside = True
+        above = list(self.folder.absolute().parents)[:3]  # s5/data/train: paths are often relative to s5
+        outside = outside or any(is_file(base / entry) for base in above)
         return None, None, "audio outside the folder" if outside else "transcript without audio"
 
     def _stable_name(self, path: Path, entry: str, recording: str) -> str:

@@ -7,6 +7,7 @@ Only files of the source are ever answered: a name is looked up among them and n
 from __future__ import annotations
 
 import posixpath
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
@@ -23,13 +24,24 @@ class AudioFiles:
 
     def __init__(self, folder: Path, files: Iterable[Path]) -> None:
         self.folder = folder
-        self.paths = [path for path in files if is_audio(path)]
-        self._by_path = {relative(path, folder): path for path in self.paths}
+        every = list(files)
+        self.paths = [path for path in every if is_audio(path)]
+        self._by_path = {_composed(relative(path, folder)): path for path in self.paths}
         self._by_name: dict[str, list[Path]] = defaultdict(list)
         self._by_stem: dict[str, list[Path]] = defaultdict(list)
+        # Where files of one name lie in several folders, each means the audio of its own folder.
+        self._folders_of: dict[str, set[Path]] = defaultdict(set)
+        for path in every:
+            self._folders_of[path.name.lower()].add(path.parent)
         for path in sorted(self.paths, key=_preference):
-            self._by_name[path.name.lower()].append(path)
-            self._by_stem[path.stem.lower()].append(path)
+            self._by_name[_composed(path.name.lower())].append(path)
+            self._by_stem[_composed(path.stem.lower())].append(path)
+
+    def belongs(self, audio: Path, transcript: Path) -> bool:
+        """Whether a recording elsewhere may be this transcript's: not where another folder has its namesake."""
+        if audio.parent == transcript.parent or len(self._folders_of[transcript.name.lower()]) < 2:
+            return True
+        return bool(_common(audio.parts[-2::-1], transcript.parts[-2::-1]))
 
     def named(self, name: str, beside: Path) -> Path | str:
         """The file that a transcript calls `name` (a path, a file name, a URL, or a name without suffix).
@@ -52,12 +64,12 @@ class AudioFiles:
         last = PurePosixPath(plain).name.lower()
         for table, key in ((self._by_name, last), (self._by_stem, last), (self._by_stem, _stem(last))):
             if table.get(key):
-                return _nearest(table[key], plain, beside)
+                return _nearest(table[key], plain, beside, is_relative=not _is_absolute(name))
         return f"there is no {PurePosixPath(plain).name} in the source"
 
     def of_transcript(self, transcript: Path) -> list[Path]:
         """The files that have the transcript's name, the preferred first: those beside it, else a single one."""
-        stem = transcript.name.lower()
+        stem = _composed(transcript.name.lower())
         while (stem := _stem(stem)) and stem not in self._by_stem:
             if "." not in stem:
                 return []
@@ -68,18 +80,37 @@ class AudioFiles:
 
 def _plain(name: str) -> str:
     """A path or URL as forward slashes, without drive or scheme."""
-    text = name.strip().replace("\\", "/")
+    text = _composed(name.strip().replace("\\", "/"))
     if "://" in text:
-        text = unquote(urlsplit(text).path)
+        text = _composed(unquote(urlsplit(text).path))
     return posixpath.normpath(text.lstrip("/")) if text.strip("/.") else ""
+
+
+def _composed(name: str) -> str:
+    """`ë` as one character: some disks hold it as two."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _is_absolute(name: str) -> bool:
+    """A path of some computer: of its folders the source need not have any."""
+    text = name.strip().replace("\\", "/")
+    return text.startswith("/") or "://" in text or text[1:3] == ":/"
 
 
 def _stem(name: str) -> str:
     return name.rpartition(".")[0]
 
 
-def _nearest(paths: list[Path], name: str, beside: Path) -> Path | str:
-    """Of several files of one name: the one beside the transcript, else the one whose folders fit best."""
+def _nearest(paths: list[Path], name: str, beside: Path, *, is_relative: bool) -> Path | str:
+    """Of several files of one name: the one beside the transcript, else the one whose folders fit best.
+
+    `anna/001.wav` is never `ben/001.wav`, be it the only one.
+    """
+    folders = PurePosixPath(name).parts[-2::-1]
+    if is_relative and folders and folders[0] != "..":
+        paths = [path for path in paths if _common(path.parts[-2::-1], folders)]
+        if not paths:
+            return f"there is no {name} in the source"
     if len({path.with_suffix("") for path in paths}) == 1:
         return paths[0]
     here = [path for path in paths if path.parent == beside]

@@ -86,6 +86,8 @@ class Recording:
     session: str | None = None
     """The source's own name of the visit or folder."""
     segments: tuple[Segment, ...]
+    unwritten: tuple[Segment, ...] = ()
+    """Speech in it that is a row of the ledger already (`www`, other tiers): neighbours that margins must not enter."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

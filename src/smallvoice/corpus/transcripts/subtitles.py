@@ -15,7 +15,7 @@ from pathlib import Path
 
 from smallvoice.corpus.transcripts.document import Document, FileReader, Head, Unreadable, read_text
 from smallvoice.corpus.transcripts.fields import clock, first_lines, squeezed, text_and_notes, unescaped
-from smallvoice.corpus.transcripts.people import person
+from smallvoice.corpus.transcripts.people import person, role_of
 from smallvoice.corpus.transcripts.segment import Problem, Segment, Word
 from smallvoice.recipe import CorpusRecipe
 
@@ -183,6 +183,7 @@ def _segments(cue: _Cue, where: str, language: str | None) -> Iterator[Segment]:
             start_s=cue.times[0] if cue.times else None,
             end_s=cue.times[1] if cue.times else None,
             speaker=person(piece.voice, where),
+            role=role_of(piece.voice),
             language=language,
             words=_words(piece, *cue.times) if cue.times and len(speaking) == 1 else (),
             flags=("speakers share a cue",) if len(speaking) > 1 or dashes > 1 else (),
