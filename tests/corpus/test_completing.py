@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,12 @@ def test_who_is_recorded_together_stays_together(tmp_path: Path) -> None:
         places.setdefault(row.recording, set()).add(row.split)
     assert len(places) == 12
     assert all(len(splits) == 1 for splits in places.values())
+
+
+def test_a_code_is_the_child_of_its_folder(tmp_path: Path) -> None:
+    recipe = CorpusRecipe(pattern="{speaker}/{}")
+    child = Segment(where="k1/v1/rec.cha:1", text="x", speaker="k1/v1/rec:CHI")
+    mother = replace(child, speaker="k1/v1/rec:MOT")
+    named = replace(child, speaker="Anna")
+    recording, _ = _completed(recipe, child, mother, named, path="k1/v1/rec.wav")
+    assert [segment.speaker for segment in recording.segments] == ["k1", "k1:MOT", "Anna"]

@@ -214,3 +214,16 @@ def test_units_that_share_a_recording_share_a_split() -> None:
     assert plan(units, SHARES, known, together=pairs).places == places
     with pytest.raises(InputError, match=r"30 speakers share recordings.*1 groups.*--roles child"):
         plan(units, SHARES, {}, together=[[unit.name for unit in units]])
+
+
+def test_who_is_recorded_with_brought_people_goes_with_them() -> None:
+    """Dev is taken from train whole recordings at a time; strangers follow those whose split the source gives."""
+    train = [_brought(f"S{number:04d}", "train") for number in range(20)]
+    pairs = [[f"S{2 * number:04d}", f"S{2 * number + 1:04d}"] for number in range(10)]
+    places = plan([*train, _brought("S1000", "test")], SHARES, {}, together=pairs).places
+    assert "dev" in places.values()
+    assert all(places[one] == places[other] for one, other in pairs)
+    strangers = _units(8, first=100)
+    beside = [[unit.name, "S1000"] for unit in strangers[:2]]
+    places = plan([*strangers, _brought("S1000", "test")], SHARES, {}, together=beside).places
+    assert {places[unit.name] for unit in strangers[:2]} == {"test"}

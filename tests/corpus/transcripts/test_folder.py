@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,69 @@ def test_a_damaged_transcript_costs_itself_alone(tmp_path: Path) -> None:
     prepared(tmp_path, tmp_path.parent / "out")
     assert len(rows(tmp_path.parent / "out")) == 4
     assert list(dropped(tmp_path.parent / "out")) == ["b.eaf"]
+
+
+def test_a_namesake_in_another_folder_is_another_recording(tmp_path: Path) -> None:
+    """CHILDES names files by age: Ben's words are not on Adam's recording."""
+    write_audio(tmp_path / "Adam/020401.wav", noise(1))
+    for child in ("Adam", "Ben"):
+        write_lines(tmp_path / child / "020401.srt", _srt(("00:00:00,000 --> 00:00:01,000", f"I am {child}")))
+    write_lines(tmp_path / "table.csv", ["audio,text,speaker", "Cleo/020401.wav,I am Cleo,cleo"])
+    recordings, problems, _ = _items(tmp_path)
+    assert [segment.text for item in recordings.values() for segment in item.segments] == ["I am Adam"]
+    assert problems == {"Ben/020401.srt:2": "transcript without audio", "table.csv:2": "transcript without audio"}
+
+
+def test_splits_by_other_names_and_by_tables(tmp_path: Path) -> None:
+    for name in ("train", "development", "test"):
+        write_audio(tmp_path / "mine" / name / "s1" / "a.wav", noise(1, len(name)))
+        write_lines(tmp_path / "mine" / name / "s1" / "a.trn", [f"words of {name}"])
+        write_audio(tmp_path / "cv" / "clips" / f"{name}.wav", noise(1, len(name)))
+        short = name.replace("development", "dev")
+        write_lines(
+            tmp_path / "cv" / f"{short}.tsv", ["client_id\tpath\tsentence", f"{name}\t{name}.wav\twords of {name}"]
+        )
+    recordings, _, _ = _items(tmp_path / "mine")
+    assert sorted(item.split or "" for item in recordings.values()) == ["dev", "test", "train"]
+    everything = [f"{name}\t{name}.wav\twords of {name}" for name in ("train", "development", "test")]
+    write_lines(tmp_path / "cv" / "validated.tsv", ["client_id\tpath\tsentence", *everything])
+    recordings, problems, _ = _items(tmp_path / "cv")
+    assert sorted((path, item.split) for path, item in recordings.items()) == [
+        ("clips/development.wav", "dev"),
+        ("clips/test.wav", "test"),
+        ("clips/train.wav", "train"),
+    ]
+    assert problems == {f"validated.tsv:{line}": "given twice" for line in (2, 3, 4)}
+
+
+def test_nothing_is_joined_across_speech_that_is_in_no_row(tmp_path: Path) -> None:
+    for number in range(3):
+        write_audio(tmp_path / f"v{number}/a.wav", noise(6, number))
+        lines = ["@UTF8", "@Begin", f"@Participants:\tCHI Kid{number} Target_Child", "@Media:\ta, audio"]
+        lines += ["*CHI:\tI see . \x151000_2000\x15", "*CHI:\twww . \x152100_2900\x15"]
+        lines += ["*CHI:\ta dog . \x153000_4000\x15", "@End"]
+        write_lines(tmp_path / f"v{number}/a.cha", lines)
+    prepared(tmp_path, tmp_path.parent / "out", join_s=20.0)
+    found = sorted((row.text, row.start_s, row.end_s) for row in rows(tmp_path.parent / "out"))
+    assert found == [("I see", 0.9, 2.1)] * 3 + [("a dog", 2.9, 4.1)] * 3
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_pipes_and_loops_are_not_waited_for(tmp_path: Path) -> None:
+    write_audio(tmp_path / "a.wav", noise(1))
+    write_lines(tmp_path / "a.lab", ["hello"])
+    os.mkfifo(tmp_path / "pipe.txt")
+    (tmp_path / "loop.txt").symlink_to("loop.txt")
+    recordings, problems, _ = _items(tmp_path)
+    assert set(recordings) == {"a.wav"}
+    assert problems == {"loop.txt": "link out of the folder"}
+
+
+def test_notes_may_hold_names_and_stay_on_the_terminal(tmp_path: Path) -> None:
+    for name in "abc":
+        write_audio(tmp_path / f"{name}.wav", noise(1, ord(name)))
+        write_lines(tmp_path / f"{name}.lab", ["hello"])
+    write_lines(tmp_path / "Anna_Smith.docx", ["secret"])
+    result = prepared(tmp_path, tmp_path.parent / "out2")
+    assert any("Anna_Smith" in remark for remark in result.remarks)
+    assert "Anna_Smith" not in (tmp_path.parent / "out2" / "corpus.json").read_text(encoding="utf-8")
