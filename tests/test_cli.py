@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from smallvoice import cli, verbs
+from smallvoice import cli, studies, verbs
 from tests import tiny
 
 FLAGS = {
@@ -24,7 +24,9 @@ FLAGS = {
     "evaluate": "model corpus split out select language",
     "compare": "before after out resamples",
     "report": "run corpus",
-    "run": "recipe set data out force rehash",
+    "run": "recipe set data out force rehash folds",
+    "search": "recipe corpus out trials set",
+    "learning_curve": "recipe corpus out split set",
     "demo": "out",
     "doctor": "",
 }
@@ -43,7 +45,7 @@ def test_flags_are_frozen() -> None:
         function = getattr(cli, verb)
         assert " ".join(name for name in inspect.signature(function).parameters if name != "common") == flags
         assert inspect.signature(function).parameters["common"].annotation == "Common"
-        assert callable(getattr(verbs, verb)), "a verb is a Python function too"
+        assert callable(getattr(verbs, verb, None) or getattr(studies, verb)), "a verb is a Python function too"
     assert set(cli.Common.__dataclass_fields__) == {"json", "debug"}
     transcripts = "format tiers chat_text speakers pattern text_rules set"
     assert " ".join(cli.Transcripts.__dataclass_fields__) == transcripts

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -17,13 +18,15 @@ from smallvoice import recipe_file as recipes
 from smallvoice import verbs
 from smallvoice.cli_app import Common, Split, answer, app
 from smallvoice.cli_corpus import Transcripts, audit, convert, inspect, prepare, read
+from smallvoice.cli_study import learning_curve, search
 from smallvoice.errors import SmallvoiceError
 from smallvoice.recipe import EvaluateRecipe
 from smallvoice.run_folder import RunFolder
 from smallvoice.storage import locked, no_space_as_error
 from smallvoice.terminal import console, show_log
 
-__all__ = ["Common", "Transcripts", "app", "audit", "convert", "inspect", "main", "prepare", "read"]
+__all__ = ["Common", "Transcripts", "app", "audit", "convert", "inspect", "learning_curve", "main", "prepare", "read"]
+__all__ += ["search"]
 
 
 @app.command(sort_key=2)
@@ -76,9 +79,13 @@ def train(
     loaded = recipes.load(recipe, set)
     folder = out or _default_run(loaded)
     folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder):
+    # Of several processes (torchrun) the first writes, and speaks.
+    first = os.environ.get("RANK", "0") == "0"
+    console.quiet = not first
+    with locked(folder) if first else nullcontext():
         facts = verbs.train(loaded, corpus or RunFolder(folder).corpus, folder)
-    answer(facts, common)
+    if first:
+        answer(facts, common)
 
 
 @app.command(sort_key=4)
@@ -161,6 +168,7 @@ def run(
     out: Path | None = None,
     force: tuple[str, ...] = (),
     rehash: Annotated[bool, Parameter(negative="")] = False,
+    folds: int | None = None,
     common: Common = Common(),
 ) -> None:
     """Prepare, evaluate, train, evaluate again, compare, report. The same command continues a run.
@@ -177,10 +185,12 @@ def run(
         A stage to do again although it is complete: prepare, base, train, tuned, compare, report.
     rehash
         Recognise unchanged files by content instead of by size and time.
+    folds
+        Run once for each of so many parts of the speakers, so that everyone is tested once; scores are pooled.
     """
     loaded = recipes.load(recipe, set)
     folder = out or _default_run(loaded)
-    analysis = verbs.run(loaded, folder, data=data, force=force, rehash=rehash)
+    analysis = verbs.run(loaded, folder, data=data, force=force, rehash=rehash, folds=folds)
     answer(analysis, common, says=f"Report: {RunFolder(folder).report}")
 
 

@@ -86,7 +86,7 @@ class _Run:
             "train",
             digest(prepared, model, recipe.corpus.language, recipes.of_an_adapter(recipe)),
             self._train,
-            made=(folder.adapter / "adapter_model.safetensors", folder.metrics, folder.trained_on),
+            made=(folder.adapter / "smallvoice.json", folder.metrics, folder.trained_on),
             needs=("prepare",),
         )
         tuned = self._stage(

@@ -109,23 +109,49 @@ class ModelRecipe:
 
     base: str = "openai/whisper-base"
     """A name, a Hugging Face folder, or a CTranslate2 folder."""
-    strategy: Literal["lora"] = "lora"
+    strategy: Literal["lora", "rslora", "dora", "pissa", "adalora", "bottleneck", "selective", "full"] = "lora"
+    """What moves: low-rank adapters of five kinds, bottleneck adapters, chosen weights of the model, or all of it."""
+    part: Literal["both", "encoder", "decoder"] = "both"
+    """Which half of the model may move."""
+    layers: list[str] = Field(default_factory=list)
+    """Only modules with these in their name, by pattern (`encoder.layers.[45].*`); none: wherever the targets are."""
     rank: Count = 16
+    """Of the low-rank adapters; AdaLoRA ends with it on average."""
     alpha: Positive = 32.0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
     targets: list[str] = Field(default_factory=lambda: ["q_proj", "k_proj", "v_proj", "out_proj"])
     """The linear layers that get an adapter, by the last part of their name."""
+    initial_rank: Count | None = None
+    """AdaLoRA: the rank that it begins with; 1.5 × `rank` if not given."""
+    bottleneck: Count = 64
+    """Bottleneck adapters: their inner size."""
+    top_encoder_layers: Annotated[int, Field(ge=0)] = 0
+    """`selective`: so many of the encoder's last layers move."""
+    top_decoder_layers: Annotated[int, Field(ge=0)] = 0
+    norms: bool = False
+    """`selective`: the layer norms move."""
+    biases: bool = False
+    """`selective`: the biases move."""
+    quantize: Literal["none", "8bit", "4bit"] = "none"
+    """Hold the frozen base in fewer bits; on CUDA only."""
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class WindowRecipe:
-    """What the tuned model's encoder hears: `trim`, the audio and a margin, or `full`, Whisper's 30 seconds."""
+    """What the tuned model's encoder hears: `trim`, the audio and a margin; `full`, Whisper's 30 seconds; `mixed`,
+    trimmed with a small share of full windows; `packed`, one speaker's utterances joined up to 30 seconds."""
 
-    kind: Literal["trim", "full"] = "trim"
+    kind: Literal["trim", "full", "mixed", "packed"] = "trim"
     margin_s: Annotated[float, Field(ge=0.02)] = 0.4
     """Silence after the audio. At least 0.02: the last frame of the window must not see the audio's end."""
     step_s: Annotated[float, Field(ge=0.02)] = 0.5
     """Windows are multiples of this, so that few shapes occur."""
+    full_share: Share = 0.04
+    """`mixed`: the share of training utterances heard at the full window; each costs about nine trimmed ones."""
+    timestamps: bool = False
+    """`packed`: the text says when each utterance begins and ends."""
+    previous_text: bool = False
+    """`packed`: what the speaker said before is given as prompt."""
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -140,6 +166,23 @@ class AugmentRecipe:
     """Higher or lower by up to so many semitones, formants and tempo as they are."""
     vocal_tract: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     """Formants moved up or down by up to this share, pitch and tempo kept (VTLP, Jaitly & Hinton, 2013)."""
+    volume_db: NotNegative = 0.0
+    """Louder or softer by up to so many decibels."""
+    noise: Share = 0.0
+    """The share of utterances that get noise."""
+    noise_snr_db: list[float] = Field(default_factory=lambda: [5.0, 25.0], min_length=2, max_length=2)
+    """How far the speech is above the noise: least and most."""
+    noise_folder: str | None = None
+    """Recordings of noise; none: synthesised."""
+    room: Share = 0.0
+    """The share of utterances that are heard in a room."""
+    room_folder: str | None = None
+    """Recorded room responses; none: synthesised."""
+    tail: Share = 0.0
+    """The share of utterances followed by up to `tail_s` of silence."""
+    tail_s: NotNegative = 5.0
+    silence: Share = 0.0
+    """So many clips without speech, and with empty text, for each utterance: against hallucination."""
     time_masks: Annotated[int, Field(ge=0)] = 0
     """SpecAugment (Park et al., 2019): stretches of time that are blanked, each of up to `time_mask_share`."""
     time_mask_share: Share = 0.08
@@ -149,28 +192,57 @@ class AugmentRecipe:
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
+class MixRecipe:
+    """A part of the training data, and how often it is heard."""
+
+    select: str
+    """Which rows: `role == "child"`, `source == "adults"`."""
+    weight: Positive = 1.0
+    """How often an epoch hears each of them on average; 0.25: a quarter of them, drawn anew each epoch."""
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
 class TrainRecipe:
     """`train`: the loop."""
 
     epochs: Count = 5
     batch_size: Count = 8
     """Utterances encoded at once. They share one window, so a batch may hold fewer."""
+    batch_seconds: Positive | None = None
+    """Seconds of window encoded at once, instead of `batch_size`: short utterances make larger batches."""
     accumulate: Count = 1
-    """A step of the optimiser has at least `batch_size × accumulate` utterances."""
+    """A step of the optimiser has at least `batch_size × accumulate` utterances, over all processes."""
     members: Count = 1
     """Adapters trained one after the other from different seeds; the result is the average of what they do."""
+    mix: list[MixRecipe] = Field(default_factory=list)
+    """Parts of the training data with weights; rows of none are not heard. None: every row once an epoch."""
+    balance: Literal["none", "speaker", "age", "source"] = "none"
+    """Hear each of these equally often: who has fewer utterances is heard again."""
+    select_dev: str | None = None
+    """Which rows of dev choose the checkpoint; none: all."""
     learning_rate: Positive = 1e-3
+    lora_plus: Positive = 1.0
+    """LoRA+ (Hayou et al., 2024): how many times faster B learns than A."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup: Share = 0.1
     """Share of all steps during which the learning rate rises."""
     weight_decay: NotNegative = 0.0
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     clip_norm: Positive = 1.0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decay of a running average of the weights, which is then what is decoded and kept; 0: none."""
+    patience: Count | None = None
+    """Stop after so many evaluations without a better dev score."""
+    gradient_checkpointing: bool = False
+    """Compute activations again instead of keeping them: less memory, about a third more time."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """`auto`: bfloat16 on an accelerator that has it, else float32."""
     text_style: Literal["auto", "corpus", "lower", "whisper"] = "auto"
     """The text that the model learns to write. `auto`: `lower` for text in one case without punctuation."""
     max_steps: Count | None = None
     """Stop after so many steps, whatever `epochs` says."""
+    max_memory_gb: Positive | None = None
+    """CPU: the micro-batch is made small enough for this; none: for half of what is free."""
     evaluations: Count = 4
     """How often dev is decoded, evenly through the run; the last is at the end."""
     checkpoint_every: Count = 25

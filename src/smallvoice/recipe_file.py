@@ -37,6 +37,7 @@ def load(path: Path, overrides: list[str] | tuple[str, ...] = ()) -> Recipe:
         raise RecipeError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}.") from None
     if not isinstance(content, dict):
         raise RecipeError(f"{path}:1: a recipe is a mapping of stages, found {type(content).__name__}.")
+    content.pop("search", None)  # ranges for `smallvoice search`, which reads them itself
     content.setdefault("name", name_of(path))
     return build(apply_overrides(content, overrides), where=str(path), lines=yaml_file.lines_of(root))
 
@@ -109,7 +110,7 @@ def of_an_adapter(recipe: Recipe) -> dict[str, Any]:
 def of_a_member(recipe: Recipe) -> dict[str, Any]:
     """The settings that one of several averaged adapters depends on, but for its seed."""
     settings = of_an_adapter(recipe)
-    del settings["train"]["members"], settings["train"]["seed"]
+    del settings["train"]["members"], settings["train"]["seed"], settings["train"]["max_memory_gb"]
     return settings
 
 

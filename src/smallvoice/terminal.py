@@ -61,6 +61,8 @@ class TrainingProgress:
         self.loss: float | None = None
 
     def __call__(self, row: dict[str, Any]) -> None:
+        if row["kind"] not in ("step", "dev"):
+            return  # what the log has said already
         member = row["member"]
         who = f"adapter {member + 1} of {self.members}, " if self.members > 1 else ""
         if row["kind"] == "dev":

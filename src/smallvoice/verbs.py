@@ -248,9 +248,18 @@ def report(run: Path, *, corpus: Path | None = None) -> Path:
 
 
 def run(
-    recipe: Recipe, out: Path, *, data: Path | None = None, force: tuple[str, ...] = (), rehash: bool = False
+    recipe: Recipe,
+    out: Path,
+    *,
+    data: Path | None = None,
+    force: tuple[str, ...] = (),
+    rehash: bool = False,
+    folds: int | None = None,
 ) -> dict[str, Any]:
     """Prepare, evaluate, train, evaluate again, compare and report; each stage skipped when it is complete.
+
+    Args:
+        folds: run once for each part of the speakers, so that everyone is tested once, and pool the scores.
 
     Returns:
         The content of `comparative_analysis.json`.
@@ -260,8 +269,11 @@ def run(
     """
     require("torch", extra="train", why="A run")
     require("peft", extra="train", why="A run")
+    from smallvoice.folds import run_folds
     from smallvoice.pipeline import run as run_pipeline
 
+    if folds is not None:
+        return run_folds(recipe, out, folds, data=data, force=force, rehash=rehash)
     return run_pipeline(recipe, out, data=data, force=force, rehash=rehash)
 
 
@@ -312,7 +324,7 @@ def configure(
         content = {"name": recipes.name_of(out), "corpus": _as_prepared(corpus) if corpus else {}}
         recipe = recipes.build(recipes.apply_overrides(content, overrides))
     require("torch", extra="train", why="Counting a model's parameters")
-    from smallvoice.training.estimate import plan
+    from smallvoice.training.plan import plan
 
     planned = plan(recipe, corpus)
     recipes.dump(recipe, out)

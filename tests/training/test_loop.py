@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from tests import tiny
 
 from smallvoice import recipe_file as recipes
 from smallvoice import verbs
+from smallvoice.corpus.utterance import open_corpus
 from smallvoice.errors import InputError, RecipeError, SmallvoiceError
 from smallvoice.model import adapt, weights
 from smallvoice.model import window as windows
 from smallvoice.model.prompt import prefix_ids
-from smallvoice.recipe import AugmentRecipe, ModelRecipe, TrainRecipe
-from smallvoice.training import augment, loop
+from smallvoice.recipe import AugmentRecipe, ModelRecipe, Recipe, TrainRecipe
+from smallvoice.scoring.word_errors import ErrorCounts
+from smallvoice.storage import read_jsonl
+from smallvoice.training import augment, checkpoint, loop, train
 from smallvoice.training.average import average_products
-from smallvoice.training.labels import collate, token_ids
-from smallvoice.training.loop import TeacherForcing, learning_rate
+from smallvoice.training.ema import RunningAverage
+from smallvoice.training.labels import IGNORED, collate, token_ids
+from smallvoice.training.objective import TeacherForcing, learning_rate
 
 
 def test_schedule() -> None:
@@ -115,3 +121,203 @@ def test_damaged_checkpoint_is_named(tiny_models: dict[str, Path], tiny_corpus: 
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(SmallvoiceError, match=r"checkpoint in .* is damaged.*Delete that folder"):
         verbs.train(recipe, tiny_corpus, tmp_path)
+
+
+def make_recipe(model: Path, **train: object) -> Recipe:
+    settings = {"epochs": 2, "batch_size": 4, "evaluations": 2, "checkpoint_every": 2}
+    return recipes.build(
+        {
+            "model": {"base": str(model), "rank": 2},
+            "augment": {"speed": 0.1, "time_masks": 1},
+            "train": settings | train,
+            "decode": {"tokens_base": 4, "tokens_per_s": 1.0},
+        }
+    )
+
+
+def rows(run: Path, kind: str) -> list[dict[str, Any]]:
+    return [row for row in read_jsonl(run / "metrics.jsonl") if row["kind"] == kind]
+
+
+def weights_of(run: Path) -> bytes:
+    return (run / "adapter" / "adapter_model.safetensors").read_bytes()
+
+
+def test_label_smoothing(tiny_models: dict[str, Path]) -> None:
+    whisper = weights.load(str(tiny_models["english"]))
+    network = adapt.adapt(whisper, ModelRecipe(), seed=0).eval()
+    prefix, end = len(prefix_ids(whisper.generation, "en")), whisper.generation.eos_token_id
+    labels = collate([token_ids(whisper, "a cat", "en"), token_ids(whisper, "no", "en")], prefix, end)
+    mel = windows.features([tiny.tone(1.0), tiny.tone(1.2)], 150, whisper.network)
+    with torch.no_grad():
+        hidden = windows.encode(whisper.network, mel).last_hidden_state
+        logits = whisper.network.proj_out(
+            whisper.network.model.decoder(input_ids=labels.inputs, encoder_hidden_states=hidden).last_hidden_state
+        )
+        logprobs = logits.log_softmax(-1)[labels.targets != IGNORED]
+        targets = labels.targets[labels.targets != IGNORED]
+        own, all_of_them = logprobs[range(len(targets)), targets], logprobs.mean(-1)
+        expected = -(0.9 * own + 0.1 * all_of_them).sum()
+        found = TeacherForcing(network, 0.1)(mel, labels.inputs, labels.targets)
+    assert float(found) == pytest.approx(float(expected), rel=1e-5)
+    assert abs(float(expected) + float(own.sum())) > 1e-3
+
+
+def test_checkpointed_layers_give_the_same_gradients(tiny_models: dict[str, Path]) -> None:
+    whisper = weights.load(str(tiny_models["multilingual"]))
+    model = TeacherForcing(adapt.adapt(whisper, ModelRecipe(dropout=0.2), seed=0)).train()
+    prefix, end = len(prefix_ids(whisper.generation, "en")), whisper.generation.eos_token_id
+    labels = collate([token_ids(whisper, "a cat", "en")], prefix, end)
+    mel = windows.features([tiny.tone(1.0)], 150, whisper.network)
+    layers = [*whisper.network.model.encoder.layers, *whisper.network.model.decoder.layers]
+    calls = []
+    for layer in layers:
+        layer.fc1.register_forward_hook(lambda *_: calls.append(1))
+
+    def gradients() -> dict[str, torch.Tensor]:
+        torch.manual_seed(3)
+        model(mel, labels.inputs, labels.targets).backward()
+        found = {name: p.grad.clone() for name, p in model.named_parameters() if p.requires_grad}
+        model.zero_grad()
+        return found
+
+    plain, once = gradients(), len(calls)
+    with loop._recomputed(whisper.network, wanted=True):
+        again = gradients()
+    assert once == len(layers)
+    assert len(calls) == 3 * once  # computed a second time for the gradients
+    assert all(torch.equal(plain[name], again[name]) for name in plain)
+    assert any(gradient.any() for name, gradient in plain.items() if ".encoder." in name)
+    gradients()
+    assert len(calls) == 4 * once
+
+
+def test_two_trainings_give_the_same_bits(tiny_models: dict[str, Path], tiny_corpus: Path, tmp_path: Path) -> None:
+    recipe = make_recipe(tiny_models["english"], epochs=1, accumulate=2, gradient_checkpointing=True)
+    torch.manual_seed(1)
+    verbs.train(recipe, tiny_corpus, tmp_path / "a")
+    torch.manual_seed(2)
+    verbs.train(recipe, tiny_corpus, tmp_path / "b")
+    assert weights_of(tmp_path / "a") == weights_of(tmp_path / "b")
+
+
+@pytest.mark.parametrize("stop_at", [1, 3, 4])
+def test_running_average_is_kept_and_continues_to_the_same_bits(
+    tiny_models: dict[str, Path], tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int
+) -> None:
+    recipe = make_recipe(tiny_models["english"], ema=0.9, accumulate=2, checkpoint_every=1)
+    verbs.train(recipe, tiny_corpus, tmp_path / "whole")
+    save = checkpoint.save
+
+    def save_and_stop(folder: Path, state: checkpoint.State, progress: checkpoint.Progress) -> None:
+        save(folder, state, progress)
+        if progress.step == stop_at:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "save", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        verbs.train(recipe, tiny_corpus, tmp_path / "cut")
+    monkeypatch.undo()
+    verbs.train(recipe, tiny_corpus, tmp_path / "cut")
+    assert weights_of(tmp_path / "cut") == weights_of(tmp_path / "whole")
+    last = tmp_path / "whole" / "checkpoints" / "member-0" / "last"
+    own, average = (load_file(last / f"{name}.safetensors") for name in ("trained", "average"))
+    kept = load_file(tmp_path / "whole" / "adapter" / "adapter_model.safetensors")
+    best = load_file(next(last.parent.glob("best-*")) / "trained.safetensors")
+    assert own.keys() == average.keys() == best.keys()
+    assert {tensor.numpy().tobytes() for tensor in kept.values()} == {t.numpy().tobytes() for t in best.values()}
+    assert not any(torch.equal(own[name], best[name]) for name in own if "lora_B" in name)
+
+
+def test_running_average() -> None:
+    network = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(network.weight, 1.0)
+    average = RunningAverage(network, decay=0.5)
+    expected = 1.0
+    for step in range(1, 21):
+        torch.nn.init.constant_(network.weight, float(step))
+        average.update(step)
+        keep = min(0.5, (1 + step) / (10 + step))
+        expected = keep * expected + (1 - keep) * step
+    with pytest.raises(ZeroDivisionError), average.in_place():
+        assert float(network.weight.detach()) == pytest.approx(expected)
+        raise ZeroDivisionError
+    assert float(network.weight.detach()) == 20.0
+    with pytest.raises(KeyError):
+        average.load({"other": torch.ones(1)})
+
+
+@pytest.mark.parametrize(("patience", "ended", "kept"), [(1, 4, 2), (2, 6, 2), (None, 8, 8)])
+def test_early_stopping(
+    tiny_models: dict[str, Path],
+    tiny_corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    patience: int | None,
+    ended: int,
+    kept: int,
+) -> None:
+    errors = iter([8, 8, 9, 7])
+    monkeypatch.setattr(train._Setup, "dev_errors", lambda self: ErrorCounts(words=10, substitutions=next(errors)))
+    recipe = make_recipe(tiny_models["english"], epochs=4, max_steps=8, evaluations=4, patience=patience)
+    verbs.train(recipe, tiny_corpus, tmp_path)
+    assert rows(tmp_path, "step")[-1]["step"] == ended
+    assert [row["step"] for row in rows(tmp_path, "stopped")] == ([] if patience is None else [ended])
+    assert (tmp_path / "checkpoints" / "member-0" / f"best-{kept}").is_dir()
+    verbs.train(recipe, tiny_corpus, tmp_path)  # it has ended: no decoding is left in `errors`
+    assert rows(tmp_path, "step")[-1]["step"] == ended
+
+
+def test_patience_is_kept_by_a_checkpoint(
+    tiny_models: dict[str, Path], tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors = iter([8, 8, 9, 7])
+    monkeypatch.setattr(train._Setup, "dev_errors", lambda self: ErrorCounts(words=10, substitutions=next(errors)))
+    recipe = make_recipe(tiny_models["english"], epochs=4, max_steps=8, evaluations=4, patience=2)
+    save = checkpoint.save
+
+    def save_and_stop(folder: Path, state: checkpoint.State, progress: checkpoint.Progress) -> None:
+        save(folder, state, progress)
+        if progress.step == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop.checkpoint, "save", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        verbs.train(recipe, tiny_corpus, tmp_path)
+    monkeypatch.setattr(loop.checkpoint, "save", save)
+    verbs.train(recipe, tiny_corpus, tmp_path)
+    assert rows(tmp_path, "step")[-1]["step"] == 6
+
+
+def test_some_of_dev_choose(tiny_models: dict[str, Path], tmp_path: Path) -> None:
+    source = tiny.write_kaldi(tmp_path / "source")
+    shares = {"train": 0.5, "dev": 0.5, "test": 0.0}
+    verbs.prepare(
+        [str(source)],
+        tmp_path / "corpus",
+        recipe=recipes.build({"corpus": {"language": "en", "split": shares}}).corpus,
+    )
+    corpus = open_corpus(tmp_path / "corpus")
+    chosen = {row.id: len(row.text.split()) for row in corpus.utterances("dev", 'gender == "f"')}
+    assert 0 < len(chosen) < corpus.splits()["dev"]
+    recipe = make_recipe(tiny_models["english"], max_steps=1, evaluations=1, select_dev='gender == "f"')
+    verbs.train(recipe, tmp_path / "corpus", tmp_path / "run")
+    assert rows(tmp_path / "run", "dev")[0]["words"] == sum(chosen.values())
+    seen = read_jsonl(tmp_path / "run" / "trained_on.jsonl")
+    assert {row["id"] for row in seen if row["used_for"] == "selection"} == set(chosen)
+    with pytest.raises(RecipeError, match=r"train.select_dev: no row of dev is age_years > 70"):
+        verbs.train(
+            make_recipe(tiny_models["english"], select_dev="age_years > 70"), tmp_path / "corpus", tmp_path / "none"
+        )
+
+
+def test_precisions_do_not_disturb_each_other(tiny_models: dict[str, Path], tiny_corpus: Path, tmp_path: Path) -> None:
+    wishes = ["float32", "bfloat16", "float32"]
+    for number, precision in enumerate(wishes):
+        recipe = make_recipe(tiny_models["english"], max_steps=2, evaluations=1, precision=precision)
+        verbs.train(recipe, tiny_corpus, tmp_path / str(number))
+    first, reduced, again = (rows(tmp_path / str(number), "step")[0]["loss"] for number in range(3))
+    assert first == again
+    assert weights_of(tmp_path / "0") == weights_of(tmp_path / "2")
+    assert reduced != first
+    assert reduced == pytest.approx(first, rel=0.02)

@@ -1,4 +1,4 @@
-"""What a user calls a model: a run, an adapter, a folder of weights, or a name."""
+"""What a user calls a model: a run, what it trained, a folder of weights, or a name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from smallvoice import recipe_file as recipes
 from smallvoice.errors import InputError
-from smallvoice.model import adapt, device, tuned, weights
+from smallvoice.model import adapt, device, saving, tuned, weights
 from smallvoice.model.weights import Whisper
 from smallvoice.model.window import FULL_WINDOW
 from smallvoice.recipe import DecodeRecipe, WindowRecipe
@@ -25,9 +25,9 @@ class Model:
     """None for a model that smallvoice did not tune: it hears 30 s, and its text is taken as it is."""
     parameters: adapt.ParameterCount
     key: str
-    """What tells it from other models: the sha256 of an adapter, the fingerprint of other weights."""
+    """What tells it from other models: the sha256 of what was trained, the fingerprint of other weights."""
     run: Path | None
-    """The run that an adapter belongs to."""
+    """The run that trained it."""
     decode: DecodeRecipe | None
     """How its run decodes."""
 
@@ -49,25 +49,24 @@ def open_model(name: str) -> Model:
         WeightsError: the (base) weights cannot be had.
     """
     folder = Path(name).expanduser()
-    if folder.is_dir() and (adapter := _adapter_in(folder)):
-        return _tuned(adapter)
+    if folder.is_dir() and (result := _tuned_in(folder)):
+        return _tuned(result)
     whisper = weights.load(name)
     parameters = adapt.ParameterCount(0, adapt.count_parameters(whisper.network).total)
     whisper.network.to(device.best_device())
     return Model(whisper, FULL_WINDOW, None, parameters, weights.fingerprint(name), None, None)
 
 
-def _adapter_in(folder: Path) -> Path | None:
-    """The adapter that a folder is, or holds as a run; None for weights.
+def _tuned_in(folder: Path) -> Path | None:
+    """The result of training that a folder is, or holds as a run; None for other weights.
 
     Raises:
-        InputError: a run that has no adapter yet.
+        InputError: a run that has none yet.
     """
     run = RunFolder(folder)
-    if (folder / "adapter_config.json").is_file():
-        return folder
-    if (run.adapter / "adapter_config.json").is_file():
-        return run.adapter
+    for place in (folder, run.adapter):
+        if saving.file_of(place):
+            return place
     if run.recipe.is_file():
         raise InputError(f"{folder}: this run has no adapter yet. Train it: smallvoice run {run.recipe} --out {folder}")
     return None
@@ -75,20 +74,24 @@ def _adapter_in(folder: Path) -> Path | None:
 
 def _tuned(folder: Path) -> Model:
     facts = tuned.read(folder)
-    name = facts.base if facts else adapt.base_of(folder)
+    name = facts.base if facts else saving.base_of(folder)
     run = RunFolder(folder.resolve().parent)
     recipe = recipes.load(run.recipe) if run.recipe.is_file() else None
-    whisper = weights.load(recipe.model.base if recipe and name == weights.LOCAL else name)
-    if whisper.name != name:
-        raise InputError(f"{folder}: this adapter belongs to {name}, and its run's recipe names {whisper.name}.")
-    parameters = adapt.load_adapter(whisper, folder)
+
+    def base() -> Whisper:
+        whisper = weights.load(recipe.model.base if recipe and name == weights.LOCAL else name)
+        if whisper.name != name:
+            raise InputError(f"{folder}: this adapter belongs to {name}, and its run's recipe names {whisper.name}.")
+        return whisper
+
+    whisper, parameters = saving.load(folder, base)
     whisper.network.to(device.best_device())
     return Model(
         whisper=whisper,
         window=facts.window if facts else FULL_WINDOW,
         facts=facts,
         parameters=parameters,
-        key=file_digest(folder / "adapter_model.safetensors"),
+        key=file_digest(saving.file_of(folder)),
         run=run.path if recipe else None,
         decode=recipe.decode if recipe else None,
     )

@@ -1,23 +1,19 @@
-"""An adaptation strategy by name, put on a base model."""
+"""A strategy by name, put on a base model; one set of functions for every one of them."""
 
 from __future__ import annotations
 
-import copy
-import json
-import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
-from safetensors import SafetensorError
-from safetensors.torch import save as serialize
+from peft import PeftModel
+from transformers import WhisperForConditionalGeneration
 
-from smallvoice.errors import InputError, RecipeError
+from smallvoice.errors import RecipeError
+from smallvoice.model import bottleneck, lowrank, strategies
+from smallvoice.model.quantize import quantize
 from smallvoice.model.weights import Whisper
-from smallvoice.recipe import ModelRecipe
-from smallvoice.storage import read_text
+from smallvoice.recipe import ModelRecipe, Recipe, TrainRecipe
 
 
 @dataclass(frozen=True)
@@ -35,97 +31,125 @@ class ParameterCount:
         return f"{self.trainable:,} of {self.total:,} ({100 * self.share:.2f} %)"
 
 
-def adapt(whisper: Whisper, recipe: ModelRecipe, seed: int) -> PeftModel:
-    """Put LoRA (Hu et al., 2021) on the linear layers that the recipe names; only it will be trained.
+class Adapted(torch.nn.Module):
+    """A network of which some parameters move; the others are frozen."""
 
-    No task type is given to PEFT: its sequence-to-sequence wrapper passes `input_ids`, which Whisper does not
-    take. The factors start from `seed` alone.
+    def __init__(
+        self, network: PeftModel | WhisperForConditionalGeneration, recipe: ModelRecipe, taken: lowrank.Factors
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.recipe = recipe
+        self.taken = taken
+        """What PiSSA took out of the base, on the CPU."""
+
+    def get_base_model(self) -> WhisperForConditionalGeneration:
+        """Whisper itself, with what moves inside it."""
+        return self.network.get_base_model() if isinstance(self.network, PeftModel) else self.network
+
+
+def adapt(whisper: Whisper, recipe: ModelRecipe, seed: int, num_steps: int | None = None) -> Adapted:
+    """Make a base ready for training: its own network is changed in place. What is new starts from `seed` alone.
+
+    Args:
+        num_steps: of the optimiser; AdaLoRA plans its ranks by them. Without them it is only to be looked at.
 
     Raises:
-        RecipeError: a target that no layer of the model is called.
+        RecipeError: settings that cannot be right, or layers that the model does not have.
     """
-    layers = {name.split(".")[-1] for name, module in whisper.network.named_modules() if _is_linear(module)}
-    layers.discard("proj_out")  # its weight is the token embedding's too: merging would change both
-    unknown = [target for target in recipe.targets if target not in layers]
-    if unknown or not recipe.targets:
+    strategies.require_sense(recipe)
+    if recipe.quantize != "none":
+        quantize(whisper.network, recipe.quantize)
+    if recipe.strategy in strategies.LOW_RANK:
+        network, taken = lowrank.put(whisper, recipe, seed, num_steps)
+        return Adapted(network, recipe, taken)
+    if recipe.strategy == "bottleneck":
+        bottleneck.put(whisper.network, recipe, seed)
+    else:
+        moved = set(strategies.moved_weights(whisper.network, recipe))
+        for name, parameter in whisper.network.named_parameters():
+            parameter.requires_grad_(name in moved)
+    return Adapted(whisper.network, recipe, {})
+
+
+def require_sense(recipe: Recipe) -> None:
+    """Refuse settings of training that do not go with the strategy, before any work is done.
+
+    Raises:
+        RecipeError: as said.
+    """
+    strategies.require_sense(recipe.model)
+    _require_factors(recipe.model, recipe.train)
+    if recipe.train.ema and recipe.model.strategy == "adalora":
+        raise RecipeError("train.ema: a running average of AdaLoRA brings back the ranks that it took away; use 0.")
+
+
+def _require_factors(model: ModelRecipe, train: TrainRecipe) -> None:
+    if train.lora_plus != 1.0 and model.strategy not in strategies.LOW_RANK:
         raise RecipeError(
-            f"model.targets: no linear layer is called {', '.join(unknown) or 'nothing'}. "
-            f"The model has: {', '.join(sorted(layers))}."
+            f"train.lora_plus: {model.strategy} has no B that could learn faster than an A. Use 1, or one of: "
+            f"{', '.join(strategies.LOW_RANK)}."
         )
-    config = LoraConfig(
-        r=recipe.rank,
-        lora_alpha=recipe.alpha,
-        lora_dropout=recipe.dropout,
-        target_modules=recipe.targets,
-        base_model_name_or_path=whisper.name,
-    )
-    whisper.network.name_or_path = whisper.name  # what PEFT writes into adapter_config.json: never a path
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        # PEFT 0.21 asks transformers 5.23 for a property under its old name.
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-        torch.manual_seed(seed)
-        return get_peft_model(whisper.network, config)
 
 
-def save_adapter(network: PeftModel, folder: Path) -> None:
-    """Write `adapter_model.safetensors` and `adapter_config.json` as PEFT does, and nothing else.
+def parameter_groups(network: Adapted, recipe: TrainRecipe) -> list[dict[str, Any]]:
+    """What moves, as an optimiser takes it.
 
-    PEFT's own saving adds an empty model card, asks the hub whether the base's vocabulary has grown, and hides a
-    full disk in an error of another kind.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = get_peft_model_state_dict(network, save_embedding_layers=False)
-    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    (folder / "adapter_model.safetensors").write_bytes(serialize(kept, metadata={"format": "pt"}))
-    config = copy.copy(network.peft_config["default"])
-    config.inference_mode = True
-    config.save_pretrained(str(folder))
+    LoRA+ (Hayou et al., 2024): each B learns `lora_plus` times faster. Biases, norms and DoRA's lengths (whatever
+    has one dimension) do not decay.
 
-
-def load_adapter(whisper: Whisper, folder: Path) -> ParameterCount:
-    """Merge an adapter into the base's weights, in float32. Returns what the adapter has.
+    Returns:
+        Groups with `params`, `lr` and `weight_decay`; what a group's `lr` is to the recipe's, it stays all the time.
 
     Raises:
-        InputError: the folder's adapter does not fit the base.
+        RecipeError: LoRA+ for a strategy without factors.
     """
-    _require_lora(folder)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-            adapted = PeftModel.from_pretrained(whisper.network, str(folder), is_trainable=True)
-        count = count_parameters(adapted)
-        whisper.network = adapted.merge_and_unload().eval()
-    except (RuntimeError, ValueError, KeyError, TypeError, OSError, SafetensorError) as error:
-        raise InputError(f"{folder}: this adapter does not fit {whisper.name}: {str(error).splitlines()[0]}") from None
-    return count
+    _require_factors(network.recipe, recipe)
+    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            factor = recipe.lora_plus if ".lora_B." in name else 1.0
+            decay = recipe.weight_decay if parameter.ndim > 1 else 0.0
+            groups.setdefault((factor, decay), []).append(parameter)
+    return [
+        {"params": params, "lr": recipe.learning_rate * factor, "weight_decay": decay}
+        for (factor, decay), params in groups.items()
+    ]
 
 
-def base_of(folder: Path) -> str:
-    """The base model that an adapter names in its `adapter_config.json`.
+def after_step(network: Adapted, step: int) -> None:
+    """To be called after `optimizer.step()` and before `zero_grad()`; AdaLoRA changes its ranks here.
+
+    Args:
+        step: counted from 1.
+    """
+    if isinstance(network.network, PeftModel):
+        lowrank.after_step(network.network, step)
+
+
+def extra_loss(network: Adapted) -> torch.Tensor | None:
+    """What the strategy adds, once a step, to the mean loss of a token: AdaLoRA's orthogonality term, else None."""
+    return lowrank.extra_loss(network.network) if isinstance(network.network, PeftModel) else None
+
+
+def live_ranks(network: Adapted) -> dict[str, int] | None:
+    """AdaLoRA: by layer, the ranks that do something now; None for the others."""
+    return lowrank.live_ranks(network.network) if isinstance(network.network, PeftModel) else None
+
+
+def strategy_state(network: Adapted) -> dict[str, torch.Tensor]:
+    """What a strategy remembers between steps beside its parameters; for a checkpoint."""
+    return lowrank.state(network.network) if isinstance(network.network, PeftModel) else {}
+
+
+def load_strategy_state(network: Adapted, tensors: dict[str, torch.Tensor]) -> None:
+    """Put back what `strategy_state` gave.
 
     Raises:
-        InputError: it names none.
+        KeyError: it is of another model.
     """
-    name = _config(folder).get("base_model_name_or_path")
-    if not name:
-        raise InputError(f"{folder / 'adapter_config.json'}: names no base model (base_model_name_or_path).")
-    return str(name)
-
-
-def _require_lora(folder: Path) -> None:
-    """PEFT would look for a missing file on the hub, and would unpickle `adapter_model.bin`."""
-    if not (folder / "adapter_model.safetensors").is_file():
-        raise InputError(f"{folder}: no adapter_model.safetensors. Save the adapter with PEFT 0.6 or later.")
-    if (kind := _config(folder).get("peft_type")) != "LORA":
-        raise InputError(f"{folder}: an adapter of type {kind}; smallvoice reads LORA.")
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(read_text(folder / "adapter_config.json"))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{folder / 'adapter_config.json'}:{error.lineno}: not valid JSON: {error.msg}.") from None
-    return content if isinstance(content, dict) else {}
+    if isinstance(network.network, PeftModel):
+        lowrank.load_state(network.network, tensors)
 
 
 def count_parameters(network: torch.nn.Module) -> ParameterCount:
@@ -133,9 +157,11 @@ def count_parameters(network: torch.nn.Module) -> ParameterCount:
     parameters = list(network.parameters())
     return ParameterCount(
         trainable=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
-        total=sum(parameter.numel() for parameter in parameters),
+        total=sum(_values(parameter) for parameter in parameters),
     )
 
 
-def _is_linear(module: torch.nn.Module) -> bool:
-    return isinstance(module, torch.nn.Linear)
+def _values(parameter: torch.nn.Parameter) -> int:
+    """How many values it holds: bitsandbytes packs two of four bits into a byte."""
+    packed = type(parameter).__name__ == "Params4bit" and parameter.dtype == torch.uint8
+    return parameter.numel() * (2 if packed else 1)

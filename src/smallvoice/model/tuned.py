@@ -1,8 +1,8 @@
-"""What a tuned model needs to be used as it was trained; it travels with the adapter as `smallvoice.json`."""
+"""What a tuned model needs to be used as it was trained; it travels with its weights as `smallvoice.json`."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ FILE = "smallvoice.json"
 
 @dataclass(frozen=True)
 class TunedFacts:
-    """How an adapter was trained, as far as its use depends on it."""
+    """How a model was tuned, as far as its use depends on it."""
 
     base: str
     """The base model's hub id."""
@@ -26,6 +26,8 @@ class TunedFacts:
     """What the model learned to write: `corpus`, `lower` or `whisper`."""
     corpus_text: TextFacts
     """How the corpus writes."""
+    moved: list[str] = field(default_factory=list)
+    """The base's own weights that training changed; none where there is an adapter."""
 
     def output(self, decoded: str, wish: str, language: str | None) -> str:
         """Decoded text in the style asked for: `model`, `corpus`, or `auto` (`corpus` where training left it)."""

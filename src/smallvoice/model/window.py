@@ -26,8 +26,11 @@ FULL_WINDOW = WindowRecipe(kind="full")
 
 
 def num_frames(duration_s: float, window: WindowRecipe, max_frames: int) -> int:
-    """Log-mel frames of the smallest window that holds the audio and its margin; even, at most `max_frames`."""
-    if window.kind == "full":
+    """Log-mel frames of the smallest window that holds the audio and its margin; even, at most `max_frames`.
+
+    A `full` or `packed` model hears the whole window, a `mixed` one the trimmed: what most of training was.
+    """
+    if window.kind in ("full", "packed"):
         return max_frames
     step = max(2, 2 * round(window.step_s * FRAMES_PER_SECOND / 2))
     needed = math.ceil(duration_s * FRAMES_PER_SECOND) + round(window.margin_s * FRAMES_PER_SECOND)

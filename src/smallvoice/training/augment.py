@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import soxr
@@ -11,6 +12,8 @@ import torch
 
 from smallvoice.model.features import HOP_LENGTH, SAMPLE_RATE, View
 from smallvoice.recipe import AugmentRecipe
+from smallvoice.training import noise
+from smallvoice.training.noise import Sounds
 
 
 def draw(seed: int, epoch: int, utterance: str) -> np.random.Generator:
@@ -21,7 +24,7 @@ def draw(seed: int, epoch: int, utterance: str) -> np.random.Generator:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What happens to an utterance in one epoch: factors, 1 where nothing does.
+    """What happens to an utterance in one epoch; as it is made, nothing does.
 
     Playing audio `resample` times as fast moves tempo, pitch and formants alike. What should stay is put back when
     the features are computed: formants by the warp of the mel filters, tempo by the distance between frames.
@@ -31,6 +34,17 @@ class Change:
     tempo: float = 1.0
     pitch: float = 1.0
     vocal_tract: float = 1.0
+    volume_db: float = 0.0
+    noise: str = ""
+    """What is added: `recorded`, `coloured` or `babble`; empty: nothing."""
+    snr_db: float = 0.0
+    """How far the speech is above the noise."""
+    room: str = ""
+    """`recorded` or `synthesised`; empty: none."""
+    rt60_s: float = 0.0
+    """How long a synthesised room takes to fall by 60 dB."""
+    tail_s: float = 0.0
+    """Silence after the audio."""
 
     @property
     def resample(self) -> float:
@@ -48,16 +62,63 @@ class Change:
         return self.resample * self.view.hop / HOP_LENGTH
 
 
+RT60_S = (0.1, 0.6)
+"""Of furnished rooms: a bedroom to a classroom."""
+BABBLE_SHARE = 0.3
+"""Of synthesised noise; the rest is coloured."""
+NOTHING = Change()
+
+
 def change(recipe: AugmentRecipe, seed: int, epoch: int, utterance: str) -> Change:
     """The change of an utterance in an epoch; each factor is drawn evenly from its range."""
     rng = draw(seed, epoch, utterance)
-    shares = rng.uniform(-1.0, 1.0, size=4)  # always all four: switching one on leaves the others' draws
-    return Change(
+    # Always all numbers, in this order: switching one change on leaves the others' draws.
+    shares = rng.uniform(-1.0, 1.0, size=5)
+    has_noise, kind, snr, has_room, rt60, has_tail, tail = rng.random(7)
+    return replace(
+        _noise(recipe, kind, snr) if has_noise < recipe.noise else NOTHING,
         speed=1.0 + recipe.speed * shares[0],
         tempo=1.0 + recipe.tempo * shares[1],
         pitch=2.0 ** (recipe.pitch * shares[2] / 12),
         vocal_tract=1.0 + recipe.vocal_tract * shares[3],
+        volume_db=recipe.volume_db * shares[4],
+        room=("recorded" if recipe.room_folder else "synthesised") if has_room < recipe.room else "",
+        rt60_s=_between(RT60_S, rt60) if has_room < recipe.room and not recipe.room_folder else 0.0,
+        tail_s=recipe.tail_s * tail if has_tail < recipe.tail else 0.0,
     )
+
+
+def _noise(recipe: AugmentRecipe, kind: float, snr: float) -> Change:
+    synthesised = "babble" if kind < BABBLE_SHARE else "coloured"
+    least, most = recipe.noise_snr_db
+    return Change(noise="recorded" if recipe.noise_folder else synthesised, snr_db=_between((least, most), snr))
+
+
+def _between(ends: tuple[float, float], share: float) -> float:
+    return float(ends[0] + (ends[1] - ends[0]) * share)
+
+
+def apply(
+    waveform: np.ndarray, change: Change, sounds: Sounds, draw_for: Callable[[str], np.random.Generator]
+) -> np.ndarray:
+    """A waveform after its change, but for what the features do (`Change.view`) and the silence after it.
+
+    In the order in which it happens: the speaker, the room, the noise in it, the recorder's level.
+
+    Args:
+        waveform: shape = (num_samples,).
+        draw_for: the random numbers of a purpose, so that none moves another's.
+    """
+    heard = change_speed(waveform, change.resample)
+    if change.room:
+        heard = noise.reverberate(heard, sounds.response(change.rt60_s, draw_for("room")))
+    if change.noise:
+        rng = draw_for("noise")
+        added = noise.babble(heard, rng) if change.noise == "babble" else sounds.noise(len(heard), rng)
+        heard = noise.add_noise(heard, added, change.snr_db)
+    if change.volume_db:
+        heard = heard * np.float32(10 ** (change.volume_db / 20))
+    return heard
 
 
 def change_speed(waveform: np.ndarray, factor: float) -> np.ndarray:

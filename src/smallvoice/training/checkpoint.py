@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import logging
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -19,7 +20,9 @@ from safetensors.torch import load_file
 from safetensors.torch import save as serialize
 
 from smallvoice.errors import InputError
+from smallvoice.model import adapt
 from smallvoice.storage import no_space_as_error, read_json, replacing, write_json
+from smallvoice.training.ema import RunningAverage
 
 log = logging.getLogger(__name__)
 
@@ -38,9 +41,26 @@ class Progress:
     finished: bool = False
     seconds: float = 0.0
     """Training time so far, over all continuations."""
+    processes: int = 1
+    waited: int = 0
+    """Decodings of dev since the best."""
+    micro_frames: int | None = None
+    """Frames of windows that are encoded at once, where whole batches do not fit the memory."""
+    scaler: dict[str, Any] = field(default_factory=dict)
+    """float16: the state of the loss's scale."""
 
 
-def save(folder: Path, network: torch.nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+@dataclass(frozen=True)
+class State:
+    """What training moves."""
+
+    network: adapt.Adapted
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    average: RunningAverage | None
+
+
+def save(folder: Path, state: State, progress: Progress) -> None:
     """Write a checkpoint beside the old one, then swap them.
 
     Raises:
@@ -50,9 +70,15 @@ def save(folder: Path, network: torch.nn.Module, optimizer: torch.optim.Optimize
     shutil.rmtree(fresh, ignore_errors=True)
     with no_space_as_error(folder):
         fresh.mkdir(parents=True)
-        save_trained(fresh, network)
+        save_trained(fresh, state.network)
         with replacing(fresh / "optimizer.safetensors") as temporary:
-            temporary.write_bytes(serialize(_optimizer_tensors(optimizer)))
+            temporary.write_bytes(serialize(_optimizer_tensors(state.optimizer)))
+        if state.average:
+            with replacing(fresh / "average.safetensors") as temporary:
+                temporary.write_bytes(serialize(state.average.tensors()))
+        progress.scaler = state.scaler.state_dict()
+        with replacing(fresh / "strategy.safetensors") as temporary:
+            temporary.write_bytes(serialize(adapt.strategy_state(state.network)))
         write_json(fresh / "progress.json", asdict(progress))
     replace_folder(fresh, folder)
 
@@ -79,8 +105,8 @@ def replace_folder(fresh: Path, folder: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def restore(folder: Path, network: torch.nn.Module, optimizer: torch.optim.Optimizer, key: str) -> Progress | None:
-    """Load a checkpoint of this very run into the network and the optimiser; None where there is none.
+def restore(folder: Path, state: State, key: str) -> Progress | None:
+    """Load a checkpoint of this very run into what training moves; None where there is none.
 
     Raises:
         InputError: the checkpoint is damaged.
@@ -97,8 +123,13 @@ def restore(folder: Path, network: torch.nn.Module, optimizer: torch.optim.Optim
         )
         return None
     try:
-        load_trained(network, folder)
-        _load_optimizer(optimizer, load_file(folder / "optimizer.safetensors"))
+        load_trained(state.network, folder)
+        _load_optimizer(state.optimizer, load_file(folder / "optimizer.safetensors"))
+        if state.average:
+            state.average.load(load_file(folder / "average.safetensors"))
+        adapt.load_strategy_state(state.network, load_file(folder / "strategy.safetensors"))
+        if progress.scaler:
+            state.scaler.load_state_dict(progress.scaler)
     except (SafetensorError, OSError, KeyError, RuntimeError) as error:
         raise InputError(
             f"The checkpoint in {folder} is damaged ({str(error).splitlines()[0]}). Delete that folder to train "

@@ -1,11 +1,10 @@
-"""The training loop: one for every strategy and device."""
+"""The training loop: one for every strategy and device, in one process or several."""
 
 from __future__ import annotations
 
 import itertools
 import logging
 import math
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,47 +14,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from torch.nn import functional
 
-from smallvoice.corpus.audio import decode_flac
 from smallvoice.corpus.utterance import Corpus, Utterance
 from smallvoice.errors import RecipeError
-from smallvoice.model import window as windows
+from smallvoice.model import adapt
 from smallvoice.model.weights import Whisper
-from smallvoice.recipe import Recipe, TrainRecipe
+from smallvoice.recipe import Recipe
 from smallvoice.scoring.word_errors import ErrorCounts
-from smallvoice.storage import json_line, no_space_as_error, recover_jsonl, write_jsonl
-from smallvoice.training import augment, checkpoint
+from smallvoice.training import checkpoint, memory
 from smallvoice.training.batches import Batch, Planner, Reader, Step
-from smallvoice.training.labels import IGNORED, Labels, collate
+from smallvoice.training.distributed import Processes, imbalance, portions
+from smallvoice.training.ema import RunningAverage
+from smallvoice.training.heard import Heard
+from smallvoice.training.labels import Labels
+from smallvoice.training.metrics import Metrics, stop_between_steps
+from smallvoice.training.objective import TeacherForcing, learning_rate
+from smallvoice.training.prepare_batch import prepare
 
 log = logging.getLogger(__name__)
 
-
-class TeacherForcing(torch.nn.Module):
-    """The loss of a batch: cross-entropy of each text token, given the ones before it."""
-
-    def __init__(self, network: torch.nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, mel: torch.Tensor, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Sum over all tokens of the batch, in nats.
-
-        Args:
-            mel: shape = (batch, num_mels, frames).
-            inputs: token ids, shape = (batch, positions).
-            targets: the next token of each position, or `IGNORED`.
-        """
-        whisper = self.network.get_base_model()
-        encoded = windows.encode(whisper, mel)
-        hidden = whisper.model.decoder(
-            input_ids=inputs, encoder_hidden_states=encoded.last_hidden_state, use_cache=False
-        )
-        scored = targets != IGNORED  # the projection to 51,865 tokens only where there is a loss
-        logits = whisper.proj_out(hidden.last_hidden_state[scored]).float()
-        return functional.cross_entropy(logits, targets[scored], reduction="sum")
+_REDUCED = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass
@@ -65,200 +43,286 @@ class Member:
     recipe: Recipe
     corpus: Corpus
     whisper: Whisper
-    network: torch.nn.Module
-    """The adapted network; `whisper.network` is inside it."""
-    accelerator: Accelerator
+    network: adapt.Adapted
+    """`whisper.network` is inside it."""
+    processes: Processes
+    precision: str
+    """`float32`, `bfloat16` or `float16`."""
     planner: Planner
     tokens: Callable[[Utterance], list[int]]
     """Token ids of an utterance: `labels.token_ids` in the run's text style and language."""
     prefix_length: int
     evaluate: Callable[[], ErrorCounts]
-    """Decode dev freely and count its word errors."""
+    """Decode dev freely and count its word errors, over all processes."""
     folder: Path
     seed: int
     key: str
     report: Callable[[dict[str, Any]], None] = field(default=lambda row: None)
-    """Told every row of metrics, for the progress bar."""
-
-
-def learning_rate(step: int, num_steps: int, recipe: TrainRecipe) -> float:
-    """The learning rate of a step, counted from 0: a linear rise, then the schedule's fall to 0."""
-    warmup = round(recipe.warmup * num_steps)
-    if step < warmup:
-        return recipe.learning_rate * (step + 1) / warmup
-    done = (step - warmup) / max(1, num_steps - warmup)
-    shape = {"constant": 1.0, "linear": 1.0 - done, "cosine": 0.5 * (1.0 + math.cos(math.pi * done))}
-    return recipe.learning_rate * shape[recipe.schedule]
+    """Told the metrics of every step and of every decoding of dev, for the progress bar."""
 
 
 def train_member(member: Member) -> checkpoint.Progress:
     """Train to the end, from the last checkpoint if any; leaves the best adapter in `checkpoint.best_folder`.
 
     Raises:
-        SmallvoiceError: the loss is not finite, the disk is full, the checkpoint is damaged.
+        SmallvoiceError: the loss is not finite, the disk or the memory is full, the checkpoint is damaged.
         KeyboardInterrupt: after the step at hand, with a checkpoint written.
     """
-    recipe = member.recipe.train
-    optimizer = torch.optim.AdamW(
-        [parameter for parameter in member.network.parameters() if parameter.requires_grad],
-        lr=recipe.learning_rate,
-        weight_decay=recipe.weight_decay,
-    )
-    model, optimizer = member.accelerator.prepare(TeacherForcing(member.network), optimizer)
-    last = member.folder / "last"
-    progress = checkpoint.restore(last, member.network, optimizer, member.key) or checkpoint.Progress(member.key)
-    if progress.finished:
+    loop = _Loop(member)
+    if loop.progress.finished:
+        return loop.progress
+    with _recomputed(member.whisper.network, member.recipe.train.gradient_checkpointing):
+        return loop.run()
+
+
+class _Loop:
+    """A member's training: what changes from step to step."""
+
+    def __init__(self, member: Member) -> None:
+        recipe = member.recipe.train
+        self.member, self.processes = member, member.processes
+        self.model = TeacherForcing(member.network, recipe.label_smoothing)
+        self.parameters = [parameter for parameter in member.network.parameters() if parameter.requires_grad]
+        self.optimizer = torch.optim.AdamW(adapt.parameter_groups(member.network, recipe))
+        self.ratios = [group["lr"] / recipe.learning_rate for group in self.optimizer.param_groups]
+        """How many times faster than the schedule each group learns."""
+        self.scaler = torch.amp.GradScaler(self.processes.device.type, enabled=member.precision == "float16")
+        self.average = RunningAverage(member.network, recipe.ema) if recipe.ema else None
+        self.state = checkpoint.State(member.network, self.optimizer, self.scaler, self.average)
+        self.progress = self._restored() or self._begun()
+        self.metrics = Metrics(
+            member.folder / "metrics.jsonl", self.progress.step, member.report, writes=self.processes.first
+        )
+        self.heard = Heard(member.folder, member.planner.rows, self.progress.step, writes=self.processes.first)
+        self.num_steps = member.planner.num_steps(recipe.epochs, member.seed, recipe.max_steps)
+        self.reader = Reader(member.corpus, member.planner.groups)
+        self.started = time.monotonic() - self.progress.seconds
+
+    def run(self) -> checkpoint.Progress:
+        """All steps that are left."""
+        recipe, progress = self.member.recipe.train, self.progress
+        evaluations = {round(self.num_steps * (done + 1) / recipe.evaluations) for done in range(recipe.evaluations)}
+        planned = self.member.planner.steps(recipe.epochs, self.member.seed)
+        with stop_between_steps(at_once=self.processes.size == 1) as stopped:
+            if progress.step == 0:
+                self._choose_limit()
+            for number, step in enumerate(itertools.islice(planned, progress.step, self.num_steps), progress.step):
+                stopping = self._take_step(step, number, stopped)
+                if progress.step in evaluations:
+                    self._evaluate()
+                if progress.step == self.num_steps or self._waited_enough():
+                    break
+                if progress.step % recipe.checkpoint_every == 0 or progress.step in evaluations or stopping:
+                    self._save()
+                if stopping:
+                    self.processes.wait()  # a launcher ends all when one has ended: not while the first still writes
+                    raise KeyboardInterrupt
+        progress.finished = True
+        self._save()
         return progress
-    if progress.step:
-        _say_continued(progress)
-    progress.threads = torch.get_num_threads()
-    metrics = _Metrics(member.folder / "metrics.jsonl", progress.step, member.report)
-    num_steps = member.planner.num_steps(recipe.epochs, member.seed, recipe.max_steps)
-    evaluations = {round(num_steps * (number + 1) / recipe.evaluations) for number in range(recipe.evaluations)}
-    reader = Reader(member.corpus, member.planner.groups)
-    started = time.monotonic() - progress.seconds
 
-    def save() -> None:
-        progress.seconds = time.monotonic() - started
-        checkpoint.save(last, member.network, optimizer, progress)
-        checkpoint.remove_outdated(member.folder, progress)
+    def _restored(self) -> checkpoint.Progress | None:
+        """The last checkpoint, if it is of this run. The first process looks first: it may have to mend it."""
+        last, progress = self.member.folder / "last", None
+        if self.processes.first:
+            progress = checkpoint.restore(last, self.state, self.member.key)
+        self.processes.wait()
+        if not self.processes.first:
+            progress = checkpoint.restore(last, self.state, self.member.key)
+        if progress and not progress.finished and self.processes.first:
+            _say_continued(progress, self.processes)
+        return progress
 
-    with _stop_between_steps() as stopped:
-        steps = itertools.islice(member.planner.steps(recipe.epochs, member.seed), progress.step, num_steps)
-        for number, step in enumerate(steps, progress.step):
-            rate = learning_rate(number, num_steps, recipe)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            row = _take_step(member, model, optimizer, reader, step, number)
-            progress.step = number + 1
-            metrics.add({"kind": "step", "step": progress.step, "of": num_steps, "learning_rate": rate, **row})
-            if progress.step in evaluations:
-                _evaluate(member, progress, metrics)
-            if progress.step == num_steps:
-                break
-            if progress.step % recipe.checkpoint_every == 0 or progress.step in evaluations or stopped.is_set():
-                save()
-            if stopped.is_set():
-                raise KeyboardInterrupt
-    progress.finished = True
-    save()
-    return progress
+    def _begun(self) -> checkpoint.Progress:
+        return checkpoint.Progress(self.member.key, threads=torch.get_num_threads(), processes=self.processes.size)
+
+    def _choose_limit(self) -> None:
+        """On a CPU, the micro-batch that will fit; an accelerator says by itself when one does not."""
+        member = self.member
+        if self.processes.device.type != "cpu":
+            return
+        longest_s = max(max(group.durations_s) for group in member.planner.groups)
+        count = adapt.count_parameters(member.network)
+        limit = memory.predicted_limit(member.recipe, member.whisper.network.config, count, longest_s)
+        self._lower_limit(min(row[0] for row in self.processes.gather([limit or math.inf])), "predicted memory")
+
+    def _lower_limit(self, frames: float, why: str) -> None:
+        """Encode at most so many frames at once from now on; said, and kept for a continued run."""
+        if frames >= (self.progress.micro_frames or math.inf):
+            return
+        self.progress.micro_frames = int(frames)
+        if self.processes.first:
+            log.warning("At most %g s of windows are encoded at once from now on: %s.", frames / 100, why)
+        row = {"kind": "memory", "step": self.progress.step, "micro_frames": int(frames), "why": why}
+        self.metrics.add(row)
+
+    def _take_step(self, step: Step, number: int, stopped: threading.Event) -> bool:
+        """One step of the optimiser, and its row in `metrics.jsonl`. Returns whether a process was told to stop."""
+        started = time.monotonic()
+        rate = learning_rate(number, self.num_steps, self.member.recipe.train)
+        for group, ratio in zip(self.optimizer.param_groups, self.ratios, strict=True):
+            group["lr"] = ratio * rate
+        self.model.train()
+        parts = [_Part(one.first, *self._prepare(one.batch)) for one in portions(step, self.processes)]
+        num_tokens = int(self.processes.total(sum(part.labels.num_tokens for part in parts))[0])
+        loss, limit = self._gradients_that_fit(parts, num_tokens, number)
+        self.processes.sum_gradients(self.parameters)
+        found = self.processes.gather([loss, limit or math.inf, float(stopped.is_set())])
+        loss_sum = sum(row[0] for row in found)
+        norm = self._move(step, number, loss_sum)
+        self.progress.step = number + 1
+        self._lower_limit(min(row[1] for row in found), "out of memory")
+        seconds = time.monotonic() - started
+        num_utterances = sum(len(batch) for batch in step)
+        row = {
+            "kind": "step",
+            "step": number + 1,
+            "of": self.num_steps,
+            "learning_rate": rate,
+            "epoch": step[0][0].epoch,
+            "loss": loss_sum / num_tokens,
+            "gradient_norm": norm,
+            "tokens": num_tokens,
+            "utterances": num_utterances,
+            "utterances_per_s": num_utterances / seconds,
+            "seconds": seconds,
+        }
+        if self.processes.size > 1:
+            row["imbalance"] = imbalance(step, self.processes.size)
+        self.metrics.add(row)
+        self.heard.add(number + 1, step)
+        return any(row[2] for row in found)
+
+    def _prepare(self, batch: Batch) -> tuple[torch.Tensor, Labels]:
+        return prepare(self.member, self.reader, batch)
+
+    def _gradients_that_fit(self, parts: list[_Part], num_tokens: int, number: int) -> tuple[float, int | None]:
+        """The gradients of this process's part of a step, begun again with smaller batches where memory is full.
+
+        Returns:
+            The sum of the loss, and the frames that may be encoded at once.
+        """
+        limit = self.progress.micro_frames
+        while True:
+            try:
+                return self._gradients(parts, num_tokens, number, limit), limit
+            except memory.MemoryFull as full:
+                limit = memory.smaller(full)
+            self.optimizer.zero_grad()  # what a part of the batches has left there
+            memory.release(self.processes.device)
+
+    def _gradients(self, parts: list[_Part], num_tokens: int, number: int, limit: int | None) -> float:
+        device, loss_sum = self.processes.device, 0.0
+        reduced = _REDUCED.get(self.member.precision)
+        for part in parts:
+            frames = part.mel.shape[-1]
+            rows = memory.rows_at_once(limit, frames, len(part.mel))
+            for start in range(0, len(part.mel), rows):
+                chosen = slice(start, start + rows)
+                inputs, targets = part.labels.inputs[chosen].to(device), part.labels.targets[chosen].to(device)
+                # Dropout draws from here, so a continued run repeats it without any saved state.
+                torch.manual_seed(((self.member.seed << 40) + (number << 16) + part.first + start) % 2**63)
+                with memory.noticed(len(inputs), frames):
+                    with torch.autocast(device.type, reduced, enabled=reduced is not None):
+                        loss = self.model(part.mel[chosen], inputs, targets)
+                    self.scaler.scale(loss / num_tokens).backward()
+                loss_sum += float(loss.detach())
+        extra = adapt.extra_loss(self.member.network)
+        if isinstance(extra, torch.Tensor):
+            self.scaler.scale(extra / self.processes.size).backward()
+        return loss_sum
+
+    def _move(self, step: Step, number: int, loss_sum: float) -> float:
+        """The optimiser's step, if loss and gradient are finite. Returns the gradient's norm before clipping."""
+        self.scaler.unscale_(self.optimizer)
+        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.member.recipe.train.clip_norm))
+        # In float16 a gradient that overflows only skips a step: the scaler sees to it.
+        if not math.isfinite(loss_sum) or not (math.isfinite(norm) or self.scaler.is_enabled()):
+            ids = ", ".join(item.utterance_id for batch in step for item in batch)
+            raise RecipeError(
+                f"Training stopped before step {number + 1}: its loss is {loss_sum}, its gradient {norm}. "
+                f"Lower train.learning_rate, or look at these utterances: {ids}."
+            )
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        adapt.after_step(self.member.network, number + 1)
+        self.optimizer.zero_grad()
+        if self.average:
+            self.average.update(number + 1)
+        return norm
+
+    def _evaluate(self) -> None:
+        """Decode dev; keep the adapter where it is the best so far."""
+        started, progress = time.monotonic(), self.progress
+        with self.average.in_place() if self.average else nullcontext():
+            self.member.network.eval()
+            counts = self.member.evaluate()
+            best = progress.best is None or counts.errors < ErrorCounts(**progress.best).errors
+            progress.waited = 0 if best else progress.waited + 1
+            if best:
+                progress.best, progress.best_step = asdict(counts), progress.step
+                if self.processes.first:
+                    folder = checkpoint.best_folder(self.member.folder, progress)
+                    checkpoint.save_trained(folder, self.member.network)
+        row = {"kind": "dev", "step": progress.step, "best": best, **counts.as_dict()}
+        if ranks := adapt.live_ranks(self.member.network):
+            row["ranks"] = ranks
+        self.metrics.add({**row, "seconds": time.monotonic() - started})
+
+    def _waited_enough(self) -> bool:
+        """Early stopping: dev has not become better for so many evaluations."""
+        patience = self.member.recipe.train.patience
+        if patience is None or self.progress.waited < patience:
+            return False
+        if self.processes.first:
+            log.info("Dev has not become better %d times: training ends at step %d.", patience, self.progress.step)
+        self.metrics.add({"kind": "stopped", "step": self.progress.step, "best_step": self.progress.best_step})
+        return True
+
+    def _save(self) -> None:
+        self.progress.seconds = time.monotonic() - self.started
+        self.progress.threads, self.progress.processes = torch.get_num_threads(), self.processes.size
+        if self.processes.first:
+            checkpoint.save(self.member.folder / "last", self.state, self.progress)
+            checkpoint.remove_outdated(self.member.folder, self.progress)
+        if self.progress.finished:
+            self.processes.wait()  # the others read the best adapter next
 
 
-def _take_step(
-    member: Member, model: torch.nn.Module, optimizer: Any, reader: Reader, step: Step, number: int
-) -> dict[str, Any]:
-    """One step of the optimiser. Returns what `metrics.jsonl` holds of it."""
-    started = time.monotonic()
-    model.train()
-    prepared = [_prepare(member, reader, batch) for batch in step]
-    num_tokens = sum(labels.num_tokens for _, labels in prepared)
-    loss_sum = 0.0
-    for index, (mel, labels) in enumerate(prepared):
-        # Dropout draws from here, so a continued run repeats it without any saved state.
-        torch.manual_seed(((member.seed << 40) + (number << 10) + index) % 2**63)
-        last = index == len(prepared) - 1
-        with nullcontext() if last else member.accelerator.no_sync(model):
-            with member.accelerator.autocast():
-                loss = model(mel, labels.inputs.to(mel.device), labels.targets.to(mel.device))
-            member.accelerator.backward(loss / num_tokens)
-        loss_sum += float(loss.detach())
-    norm = float(member.accelerator.clip_grad_norm_(model.parameters(), member.recipe.train.clip_norm))
-    if not math.isfinite(loss_sum) or (not math.isfinite(norm) and member.accelerator.scaler is None):
-        ids = ", ".join(item.utterance_id for batch in step for item in batch)
-        raise RecipeError(
-            f"Training stopped before step {number + 1}: its loss is {loss_sum}, its gradient {norm}. "
-            f"Lower train.learning_rate, or look at these utterances: {ids}."
-        )
-    optimizer.step()
-    optimizer.zero_grad()
-    num_utterances = sum(len(batch) for batch in step)
-    seconds = time.monotonic() - started
-    return {
-        "epoch": step[0][0].epoch,
-        "loss": loss_sum / num_tokens,
-        "gradient_norm": norm,
-        "tokens": num_tokens,
-        "utterances": num_utterances,
-        "utterances_per_s": num_utterances / seconds,
-        "seconds": seconds,
-    }
+@dataclass(frozen=True)
+class _Part:
+    """Utterances of one window that this process encodes in a step."""
 
-
-def _prepare(member: Member, reader: Reader, batch: Batch) -> tuple[torch.Tensor, Labels]:
-    """Features, shape = (batch, num_mels, frames), and labels of a batch, augmented."""
-    recipe = member.recipe.augment
-    utterances = reader.read(batch)
-    waveforms = [
-        augment.change_speed(decode_flac(utterance.audio), item.change.resample)
-        for item, utterance in zip(batch, utterances, strict=True)
-    ]
-    views = [item.change.view for item in batch]
-    mel = windows.features(waveforms, batch[0].frames, member.whisper.network, views)
-    if recipe.time_masks or recipe.mel_masks:
-        for row, item, waveform in zip(mel, batch, waveforms, strict=True):
-            rng = augment.draw(member.seed, item.epoch, f"{item.utterance_id}/masks")
-            num_frames = len(waveform) // item.change.view.hop
-            augment.mask_features(row, min(mel.shape[-1], num_frames), recipe, rng)
-    sequences = [member.tokens(utterance) for utterance in utterances]
-    padding = member.whisper.generation.eos_token_id
-    return mel, collate(sequences, member.prefix_length, padding)
-
-
-def _evaluate(member: Member, progress: checkpoint.Progress, metrics: _Metrics) -> None:
-    """Decode dev; keep the adapter where it is the best so far."""
-    started = time.monotonic()
-    member.network.eval()
-    counts = member.evaluate()
-    best = progress.best is None or counts.errors < ErrorCounts(**progress.best).errors
-    seconds = time.monotonic() - started
-    metrics.add({"kind": "dev", "step": progress.step, "best": best, **counts.as_dict(), "seconds": seconds})
-    if best:
-        progress.best, progress.best_step = asdict(counts), progress.step
-        checkpoint.save_trained(checkpoint.best_folder(member.folder, progress), member.network)
-
-
-class _Metrics:
-    """Rows of `metrics.jsonl`; what was written after the checkpoint that training continues from is dropped."""
-
-    def __init__(self, path: Path, step: int, report: Callable[[dict[str, Any]], None]) -> None:
-        rows = recover_jsonl(path) if step else []
-        write_jsonl(path, [row for row in rows if row["step"] <= step])
-        self.path = path
-        self.report = report
-
-    def add(self, row: dict[str, Any]) -> None:
-        with no_space_as_error(self.path), self.path.open("a", encoding="utf-8") as file:
-            file.write(json_line(row))
-        self.report(row)
-
-
-def _say_continued(progress: checkpoint.Progress) -> None:
-    log.info("Training continues after step %d.", progress.step)
-    if progress.threads != torch.get_num_threads():
-        log.warning(
-            "Training began with %d threads and continues with %d: the result may differ in the last bits.",
-            progress.threads,
-            torch.get_num_threads(),
-        )
+    first: int
+    """Their place in the step: what their dropout is drawn from."""
+    mel: torch.Tensor
+    labels: Labels
 
 
 @contextmanager
-def _stop_between_steps() -> Iterator[threading.Event]:
-    """Ctrl-C ends training after the step at hand; a second one ends it at once."""
-    stopped = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped
+def _recomputed(network: torch.nn.Module, wanted: bool) -> Iterator[None]:
+    """Layers keep only their inputs, and compute the rest again for the gradients."""
+    if not wanted:
+        yield
         return
-
-    def stop(*_: object) -> None:
-        if stopped.is_set():
-            raise KeyboardInterrupt
-        stopped.set()
-        log.warning("Stopping after this step; press Ctrl-C again to stop at once.")
-
-    before = signal.signal(signal.SIGINT, stop)
+    # transformers 5.23 calls "activation" what earlier ones call "gradient" checkpointing.
+    name = "activation" if hasattr(network, "activation_checkpointing_enable") else "gradient"
+    # The non-reentrant kind: with a frozen base no input of the first layers asks for a gradient.
+    getattr(network, f"{name}_checkpointing_enable")({"use_reentrant": False})
     try:
-        yield stopped
+        yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        getattr(network, f"{name}_checkpointing_disable")()
+
+
+def _say_continued(progress: checkpoint.Progress, processes: Processes) -> None:
+    log.info("Training continues after step %d.", progress.step)
+    threads, size = torch.get_num_threads(), processes.size
+    for then, now, what in ((progress.threads, threads, "threads"), (progress.processes, size, "processes")):
+        if then != now:
+            log.warning(
+                "Training began with %d %s and continues with %d: the result may differ in the last bits.",
+                then,
+                what,
+                now,
+            )

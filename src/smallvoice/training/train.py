@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import logging
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from accelerate import Accelerator
-from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
-
 from smallvoice import recipe_file as recipes
+from smallvoice.corpus.select import parse
 from smallvoice.corpus.text_style import TextFacts, to_training_text, training_style
 from smallvoice.corpus.utterance import Corpus, open_corpus
 from smallvoice.decoding.engine import decode_utterances
 from smallvoice.decoding.torch_engine import TorchEngine
-from smallvoice.errors import InputError
-from smallvoice.model import adapt, device, tuned, weights
+from smallvoice.errors import InputError, RecipeError
+from smallvoice.model import adapt, device, saving, tuned, weights
 from smallvoice.model import window as windows
 from smallvoice.model.prompt import prefix_ids
 from smallvoice.model.weights import Whisper
@@ -30,9 +26,10 @@ from smallvoice.run_folder import RunFolder
 from smallvoice.scoring.normalize import for_language
 from smallvoice.scoring.word_errors import ErrorCounts, count_all, total
 from smallvoice.storage import digest, no_space_as_error, read_jsonl, write_jsonl
-from smallvoice.training import checkpoint
-from smallvoice.training.average import average_products
+from smallvoice.training import checkpoint, distributed
+from smallvoice.training.average import average
 from smallvoice.training.batches import Planner
+from smallvoice.training.distributed import Processes
 from smallvoice.training.labels import token_ids
 from smallvoice.training.loop import Member, train_member
 
@@ -48,7 +45,7 @@ class TrainResult:
     trained: adapt.ParameterCount
     """What one member moves."""
     adapter: adapt.ParameterCount
-    """What the saved adapter has."""
+    """What is saved."""
     chosen: str
     dev: dict[str, ErrorCounts]
     """Word errors on dev, normalised, of each candidate."""
@@ -66,47 +63,51 @@ def train(recipe: Recipe, corpus_folder: Path, run_folder: Path, report: Report 
     Raises:
         SmallvoiceError: anything a user can mend.
     """
+    adapt.require_sense(recipe)
+    processes = distributed.start()
+    precision = device.training_precision(recipe.train.precision, processes.device)
     run = RunFolder(run_folder)
     corpus = open_corpus(corpus_folder)
-    recipes.dump(recipe, run.recipe)
-    whisper = weights.load(recipe.model.base)
-    setup = _Setup(recipe, corpus, whisper)
-    write_jsonl(run.left_out, setup.left_out)
-    accelerator = Accelerator(
-        mixed_precision=_PRECISION[device.training_precision(recipe.train.precision, device.best_device())]
-    )
-    whisper.network.to(accelerator.device)
-    members = [_train_member(setup, number, accelerator, run, report) for number in range(recipe.train.members)]
-    _gather_metrics(run, recipe.train.members)
-    candidates = {f"member {number + 1}": (member.state, member.dev) for number, member in enumerate(members)}
+    setup = _Setup(recipe, corpus, weights.load(recipe.model.base), processes, precision)
+    if processes.first:
+        recipes.dump(recipe, run.recipe)
+        write_jsonl(run.left_out, setup.left_out)
+    members = [_train_member(setup, number, run, report) for number in range(recipe.train.members)]
+    dev = {f"member {number + 1}": member.dev for number, member in enumerate(members)}
+    result = members[0].result
     if len(members) > 1:
-        average = average_products([member.state for member in members])
-        candidates[AVERAGE] = (average, _dev_errors_of(setup, average, len(members)))
-    # Never one member for its luck on dev: in the first run of speechocean762_base a member tied with the average
-    # there (16.7 %) and was 5 points worse on test.
-    chosen = AVERAGE if len(members) > 1 else "member 1"
-    write_jsonl(run.trained_on, setup.trained_on())
-    adapter = _write_adapter(run, setup, candidates[chosen][0], len(members) if chosen == AVERAGE else 1)
+        result = average([member.result for member in members], setup.fresh_base().network)
+        dev[AVERAGE] = _dev_errors_of(setup, result)
+    if processes.first:
+        _gather_metrics(run, recipe.train.members)
+        write_jsonl(run.trained_on, setup.trained_on())
+        _write_result(run.adapter, setup, result)
+    processes.wait()
     return TrainResult(
         trained=members[0].parameters,
-        adapter=adapter,
-        chosen=chosen,
-        dev={name: errors for name, (_, errors) in candidates.items()},
+        adapter=result.count(setup.base_parameters),
+        # Never one member for its luck on dev: in the first run of speechocean762_base a member tied with the average
+        # there (16.7 %) and was 5 points worse on test.
+        chosen=AVERAGE if len(members) > 1 else "member 1",
+        dev=dev,
         seconds=sum(member.seconds for member in members),
         left_out=setup.left_out,
     )
 
 
 AVERAGE = "average"
-_PRECISION = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 
 
 class _Setup:
     """What all members share: texts, order, dev scores."""
 
-    def __init__(self, recipe: Recipe, corpus: Corpus, whisper: Whisper) -> None:
+    def __init__(self, recipe: Recipe, corpus: Corpus, whisper: Whisper, processes: Processes, precision: str) -> None:
         _require_splits(corpus)
         self.recipe, self.corpus, self.whisper = recipe, corpus, whisper
+        self.processes, self.precision = processes, precision
+        whisper.network.to(processes.device)
+        self.base_parameters = adapt.count_parameters(whisper.network).total
+        self.selection = self._selection()
         self.language = recipe.corpus.language or corpus.facts["language"]
         self.facts = TextFacts(**corpus.facts["text"])
         self.style = training_style(recipe.train.text_style, self.facts)
@@ -119,7 +120,20 @@ class _Setup:
         if len(self.left_out) == corpus.splits()["train"]:
             raise InputError("No training utterance can be used: each text is longer than Whisper's decoder.")
         self.max_frames = windows.max_frames(whisper.network)
-        self.planner = Planner(corpus, "train", recipe, self.max_frames, {row["id"] for row in self.left_out})
+        self.planner = Planner(
+            corpus,
+            "train",
+            recipe,
+            self.max_frames,
+            {row["id"] for row in self.left_out},
+            text_length=lambda text, language: len(self.tokens(text, language)) - self.prefix_length - 1,
+        )
+
+    def fresh_base(self) -> Whisper:
+        """Load the base again, as nothing has touched it: what was put on it may have changed its own weights."""
+        self.whisper = weights.load(self.recipe.model.base)
+        self.whisper.network.to(self.processes.device)
+        return self.whisper
 
     def tokens(self, text: str, language: str | None) -> list[int]:
         spoken = language or self.language
@@ -135,24 +149,39 @@ class _Setup:
                 reason = f"the text has {length} tokens, the decoder holds {positions}"
                 yield {"id": row["id"], "fate": "left out of training", "reason": reason}
 
+    def _selection(self) -> list[dict[str, Any]]:
+        """The id and speaker of the rows of dev that choose the checkpoint."""
+        wish = parse(self.recipe.train.select_dev) if self.recipe.train.select_dev else None
+        columns = sorted({"id", "speaker"} | (wish.columns if wish else frozenset()))
+        rows = self.corpus.columns("dev", columns).to_pylist()
+        chosen = [{"id": row["id"], "speaker": row["speaker"]} for row in rows if wish is None or wish.accepts(row)]
+        if not chosen:
+            raise RecipeError(f"train.select_dev: no row of dev is {self.recipe.train.select_dev}. Choose others.")
+        return chosen
+
     def dev_errors(self) -> ErrorCounts:
-        """Word errors of free decoding on dev, normalised, with the network as it is now."""
-        engine = TorchEngine(self.whisper, self.recipe.window, dataclasses.replace(self.recipe.decode, beams=1))
-        decoded = decode_utterances(self.corpus.utterances("dev"), engine, self.language, self.recipe.decode.batch_size)
+        """Word errors of free decoding on dev, normalised, with the network as it is now; over all processes."""
+        engine = TorchEngine(self.whisper, self.recipe.window, replace(self.recipe.decode, beams=1))
+        rows = self.corpus.utterances("dev", self.recipe.train.select_dev)
+        mine = itertools.islice(rows, self.processes.rank, None, self.processes.size)
+        decoded = decode_utterances(mine, engine, self.language, self.recipe.decode.batch_size)
         references, heard = [], []
         for utterance, hypothesis in itertools.chain.from_iterable(decoded):
             normalise = for_language(utterance.language or self.language)
             references.append(normalise.words(utterance.text))
             heard.append(normalise.words(hypothesis.text))
-        return total(count_all(references, heard))
+        counts = astuple(total(count_all(references, heard)))
+        return ErrorCounts(*(int(count) for count in self.processes.total(*counts)))
 
     def trained_on(self) -> Iterator[dict[str, Any]]:
         """Every utterance that training or the choice of a checkpoint saw."""
         left_out = {row["id"] for row in self.left_out}
-        for split, use in (("train", "training"), ("dev", "selection")):
-            for row in self.corpus.columns(split, ["id", "speaker"]).to_pylist():
-                if split == "dev" or row["id"] not in left_out:
-                    yield {"id": row["id"], "speaker": row["speaker"], "used_for": use}
+        rows = self.corpus.columns("train", ["id", "speaker"]).to_pylist()
+        for row, weight in zip(rows, self.planner.rows.weights.tolist(), strict=True):
+            if row["id"] not in left_out and weight > 0:
+                yield {"id": row["id"], "speaker": row["speaker"], "used_for": "training"}
+        for row in self.selection:
+            yield {**row, "used_for": "selection"}
 
 
 def _require_splits(corpus: Corpus) -> None:
@@ -168,22 +197,25 @@ def _require_splits(corpus: Corpus) -> None:
 class _Trained:
     """One member, trained: the best of its checkpoints on dev."""
 
-    state: dict[str, torch.Tensor]
+    result: saving.Result
     dev: ErrorCounts
     parameters: adapt.ParameterCount
     seconds: float
 
 
-def _train_member(setup: _Setup, number: int, accelerator: Accelerator, run: RunFolder, report: Report) -> _Trained:
+def _train_member(setup: _Setup, number: int, run: RunFolder, report: Report) -> _Trained:
     recipe = setup.recipe
     seed = recipe.train.seed + number
-    network = adapt.adapt(setup.whisper, recipe.model, seed)
+    whisper = setup.fresh_base() if number else setup.whisper
+    num_steps = setup.planner.num_steps(recipe.train.epochs, seed, recipe.train.max_steps)
+    network = adapt.adapt(whisper, recipe.model, seed, num_steps)
     member = Member(
         recipe=recipe,
         corpus=setup.corpus,
-        whisper=setup.whisper,
+        whisper=whisper,
         network=network,
-        accelerator=accelerator,
+        processes=setup.processes,
+        precision=setup.precision,
         planner=setup.planner,
         tokens=lambda utterance: setup.tokens(utterance.text, utterance.language),
         prefix_length=setup.prefix_length,
@@ -201,53 +233,34 @@ def _train_member(setup: _Setup, number: int, accelerator: Accelerator, run: Run
     )
     progress = train_member(member)
     checkpoint.load_trained(network, checkpoint.best_folder(member.folder, progress))
-    trained = _Trained(
-        state={
-            name: tensor.cpu().clone()
-            for name, tensor in get_peft_model_state_dict(network, save_embedding_layers=False).items()
-        },
+    return _Trained(
+        result=saving.result_of(network),
         dev=ErrorCounts(**progress.best),
         parameters=adapt.count_parameters(network),
         seconds=progress.seconds,
     )
-    network.unload()  # the base again, for the next member
-    return trained
 
 
-def _dev_errors_of(setup: _Setup, state: dict[str, torch.Tensor], ranks: int) -> ErrorCounts:
-    network = _with_state(setup, state, ranks)
-    network.eval()
-    errors = setup.dev_errors()
-    network.unload()
-    return errors
+def _dev_errors_of(setup: _Setup, result: saving.Result) -> ErrorCounts:
+    saving.put(setup.fresh_base(), result)
+    return setup.dev_errors()
 
 
-def _with_state(setup: _Setup, state: dict[str, torch.Tensor], ranks: int) -> PeftModel:
-    """The base with given LoRA factors, of `ranks` times the recipe's rank."""
-    model = setup.recipe.model
-    wide = dataclasses.replace(model, rank=ranks * model.rank, alpha=ranks * model.alpha)  # the same alpha / rank
-    network = adapt.adapt(setup.whisper, wide, seed=0)
-    set_peft_model_state_dict(network, state)
-    return network
-
-
-def _write_adapter(run: RunFolder, setup: _Setup, state: dict[str, torch.Tensor], ranks: int) -> adapt.ParameterCount:
-    network = _with_state(setup, state, ranks)
-    count = adapt.count_parameters(network)
+def _write_result(folder: Path, setup: _Setup, result: saving.Result) -> None:
     facts = tuned.TunedFacts(
         base=setup.whisper.name,
         window=setup.recipe.window,
         language=setup.language,
         text_style=setup.style,
         corpus_text=setup.facts,
+        moved=result.moved,
     )
-    fresh = run.path / ".adapter.new"
+    fresh = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
-    with no_space_as_error(run.adapter):
-        adapt.save_adapter(network, fresh)
+    with no_space_as_error(folder):
+        saving.save(fresh, result, setup.whisper)
         tuned.write(fresh, facts)
-    checkpoint.replace_folder(fresh, run.adapter)
-    return count
+    checkpoint.replace_folder(fresh, folder)
 
 
 def _member_folder(run: RunFolder, number: int) -> Path:

@@ -1,0 +1,185 @@
+"""`run --folds N`: every speaker tested once, by a model that never heard them.
+
+    OUT/fold-1/                      a run of its own (see `run_folder`): fold 1 is test, fold 2 dev, the rest train
+    OUT/hypotheses/{base,tuned}.test.jsonl
+                                     what all folds wrote for the speakers they had not heard
+    OUT/comparative_analysis.json    the pooled comparison, OUT/report.html, OUT/folds.json
+
+A fold is a run, so a finished one is kept and one that was cut off continues. Errors and words of all folds are
+summed before they are divided, and whole speakers are drawn for the interval; that the folds' models share most of
+their training data is not in it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from smallvoice import pipeline, verbs
+from smallvoice import recipe_file as recipes
+from smallvoice.errors import Finding, InputError, RecipeError
+from smallvoice.recipe import Recipe, SplitName
+from smallvoice.run_folder import RunFolder
+from smallvoice.scoring import hypotheses, wording
+from smallvoice.storage import locked, read_json, read_jsonl, read_marker, write_json, write_jsonl
+from smallvoice.terminal import console
+
+SPLIT: SplitName = "test"
+
+
+def run_folds(
+    recipe: Recipe,
+    out: Path,
+    folds: int,
+    *,
+    data: Path | None = None,
+    force: tuple[str, ...] = (),
+    rehash: bool = False,
+) -> dict[str, Any]:
+    """Run a recipe once a fold, and compare what all folds wrote with what the base model wrote.
+
+    Args:
+        out: gets `fold-1/` ... and the pooled result; the same command continues.
+        folds: how many, at least 3: one is test, one dev, the others train.
+        data, force, rehash: as `pipeline.run` takes them, for each fold.
+
+    Returns:
+        The content of the pooled `comparative_analysis.json`.
+
+    Raises:
+        RecipeError: fewer than 3 folds, or `out` holds those of another number.
+        InputError: the sources bring splits of their own, so that nobody can be tested once.
+        Finding: a fold's training saw what it is tested on.
+        SmallvoiceError: anything a user can mend.
+    """
+    if folds < 3:
+        raise RecipeError(f"--folds {folds}: at least 3, for one is test, one chooses the checkpoint, and one trains.")
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out):
+        _require_same_number(out, folds)
+        parts = [_of_fold(recipe, fold, folds) for fold in range(1, folds + 1)]
+        folders = [RunFolder(out / f"fold-{fold}") for fold in range(1, folds + 1)]
+        _prepare_all(parts, folders, data, rehash)
+        for fold, (part, folder) in enumerate(zip(parts, folders, strict=True), 1):
+            console.rule(f"fold {fold} of {folds}")
+            pipeline.run(part, folder.path, data=data, force=force, rehash=rehash)
+            _require_separate(folder)
+        return _pool(recipe, RunFolder(out), folders)
+
+
+def _of_fold(recipe: Recipe, fold: int, folds: int) -> Recipe:
+    """The recipe of one fold. It is scored on test, whatever the recipe says."""
+    split = replace(recipe.corpus.split, by="folds", fold=fold, folds=folds)
+    return replace(
+        recipe,
+        name=f"{recipe.name}-fold-{fold}",
+        corpus=replace(recipe.corpus, split=split),
+        evaluate=replace(recipe.evaluate, split=SPLIT),
+    )
+
+
+def _require_same_number(out: Path, folds: int) -> None:
+    path = out / "folds.json"
+    found = len(list(out.glob("fold-*")))
+    before = read_json(path)["number"] if path.is_file() else found
+    if before not in (0, folds):
+        raise RecipeError(f"{out}: holds a run of {before} folds, not of {folds}. Choose another --out.")
+    if not path.is_file():
+        write_json(path, {"number": folds, "folds": []})
+
+
+def _prepare_all(parts: list[Recipe], folders: list[RunFolder], data: Path | None, rehash: bool) -> None:
+    """The corpus of every fold, before the first hour of training: who is tested how often is known then.
+
+    Raises:
+        InputError: somebody would be tested never, or more than once.
+    """
+    tested: Counter[str] = Counter()
+    everyone: set[str] = set()
+    for fold, (part, folder) in enumerate(zip(parts, folders, strict=True), 1):
+        console.print(f"[bold]prepare[/bold], fold {fold} of {len(parts)}")
+        names = part.corpus.source
+        sources = [names] if isinstance(names, str) else names
+        verbs.prepare(sources, folder.corpus, recipe=part.corpus, data=data, rehash=rehash)
+        units = _units(folder)
+        tested.update(units.get(SPLIT, set()))
+        everyone |= set().union(*units.values())
+    wrong = sorted(unit for unit in everyone if tested[unit] != 1)
+    if wrong:
+        raise InputError(
+            f"{wording.count(len(wrong), 'speaker')} would not be tested exactly once ({', '.join(wrong[:5])}): the "
+            "sources bring splits of their own, which are kept. Give the recordings without train and test folders."
+        )
+
+
+def _units(folder: RunFolder) -> dict[str, set[str]]:
+    """Split → the speakers (else sessions, recordings) with rows in it, from the corpus's split.json."""
+    splits = read_json(folder.corpus / "split.json")["splits"]
+    return {name: {unit for units in kinds.values() for unit in units} for name, kinds in splits.items()}
+
+
+def _require_separate(folder: RunFolder) -> None:
+    """See that a fold is tested on nothing and nobody that its training or the choice of its checkpoint saw."""
+    trained_on = read_jsonl(folder.trained_on)
+    tested = read_jsonl(folder.hypotheses("tuned", SPLIT))
+    ids = {row["id"] for row in trained_on} & {row["id"] for row in tested}
+    voices = ({row["speaker"] for row in trained_on} & {row["speaker"] for row in tested}) - {None}
+    if ids or voices:
+        raise Finding(
+            f"{folder.path}: training saw {wording.count(len(ids), 'utterance')} and "
+            f"{wording.count(len(voices), 'speaker')} of the test. This fold is not a test; look at its split.json."
+        )
+
+
+def _pool(recipe: Recipe, pooled: RunFolder, folders: list[RunFolder]) -> dict[str, Any]:
+    """All folds' hypotheses as one test set: compared, tabled and reported."""
+    for system in ("base", "tuned"):
+        rows = [row for folder in folders for row in hypotheses.read(folder.hypotheses(system, SPLIT))]
+        write_jsonl(pooled.hypotheses(system, SPLIT), sorted(rows, key=lambda row: str(row["id"])))
+    recipes.dump(replace(recipe, evaluate=replace(recipe.evaluate, split=SPLIT)), pooled.recipe)
+    console.rule(f"{len(folders)} folds, every speaker tested once")
+    write_json(pooled.path / "folds.json", {"number": len(folders), "folds": [_row(folder) for folder in folders]})
+    console.print(table(read_json(pooled.path / "folds.json")))
+    base, tuned = (pooled.hypotheses(system, SPLIT) for system in ("base", "tuned"))
+    analysis = verbs.compare(base, tuned, out=pooled.comparison, recipe=recipe.evaluate)
+    verbs.report(pooled.path)
+    return analysis
+
+
+def _row(folder: RunFolder) -> dict[str, Any]:
+    """What one fold gave."""
+    comparison = read_json(folder.comparison)
+    block = comparison["overall"]["normalised"]
+    marker = read_marker(folder.path, "train") or {}
+    return {
+        "fold": int(folder.path.name.removeprefix("fold-")),
+        "speakers": comparison["speakers"],
+        "utterances": comparison["utterances"],
+        "words": block["a"]["words"],
+        "base": {"errors": block["a"]["errors"], "wer": block["a"]["wer"]},
+        "tuned": {"errors": block["b"]["errors"], "wer": block["b"]["wer"], "interval": block["b"]["interval"]},
+        "training_s": marker.get("seconds"),
+    }
+
+
+def table(content: dict[str, Any]) -> Any:
+    """One line a fold, for the terminal; `content` is that of `folds.json`."""
+    from rich import box
+    from rich.table import Table
+
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="Normalised WER of each fold", title_justify="left")
+    for heading in ("fold", "speakers", "words", "base", "tuned", "minutes of training"):
+        shown.add_column(heading, justify="right")
+    for row in content["folds"]:
+        seconds = row["training_s"]
+        shown.add_row(
+            str(row["fold"]),
+            str(row["speakers"]),
+            f"{row['words']:,}",
+            wording.percent(row["base"]["wer"]),
+            wording.percent(row["tuned"]["wer"]),
+            f"{seconds / 60:.1f}" if seconds is not None else wording.NOTHING,
+        )
+    return shown

@@ -1,0 +1,133 @@
+"""How much is encoded at once: chosen before a run on a CPU, halved when an accelerator's memory is full.
+
+The limit is in frames, rows × window: the memory that a batch needs grows with both. The loss is a sum over the
+tokens of a step divided by their number, so a batch in parts gives the same gradients, but for rounding.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import torch
+from transformers import WhisperConfig
+
+from smallvoice.errors import ResourceError
+from smallvoice.model import window as windows
+from smallvoice.model.adapt import ParameterCount
+from smallvoice.model.features import FRAMES_PER_SECOND
+from smallvoice.recipe import Recipe
+from smallvoice.training import estimate
+
+SHARE_OF_FREE = 0.5
+"""Of the free memory, where the recipe says nothing: other work goes on, and the prediction may be a quarter off."""
+
+
+class MemoryFull(Exception):
+    """There was no room for a batch."""
+
+    def __init__(self, rows: int, frames: int) -> None:
+        super().__init__(f"{rows} utterances of {frames} frames")
+        self.rows, self.frames = rows, frames
+
+
+@contextmanager
+def noticed(rows: int, frames: int) -> Iterator[None]:
+    """Turn a device's "out of memory" into `MemoryFull` for a batch of so many rows and frames.
+
+    Raises:
+        MemoryFull: the work did not fit.
+    """
+    try:
+        yield
+    except RuntimeError as error:  # torch.OutOfMemoryError is one; MPS and the CPU have none of their own
+        if isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error) or "can't allocate" in str(error):
+            raise MemoryFull(rows, frames) from None
+        raise
+
+
+def smaller(full: MemoryFull) -> int:
+    """The frames to encode at once after a batch that did not fit.
+
+    Raises:
+        ResourceError: it was a single utterance.
+    """
+    if full.rows == 1:
+        raise ResourceError(
+            f"Out of memory with a single window of {full.frames / FRAMES_PER_SECOND:g} s. Set "
+            "train.gradient_checkpointing: true, use a smaller base model, or end what else uses this device."
+        )
+    return (full.rows + 1) // 2 * full.frames
+
+
+def release(device: torch.device) -> None:
+    """Give back what a batch that did not fit has left behind."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+
+
+def rows_at_once(limit: int | None, frames: int, rows: int) -> int:
+    """How many of a batch's rows are encoded at once."""
+    return rows if limit is None else max(1, min(rows, limit // frames))
+
+
+def predicted_limit(recipe: Recipe, config: WhisperConfig, count: ParameterCount, longest_s: float) -> int | None:
+    """Frames to encode at once on this machine's CPU: the batch halved until its predicted peak fits.
+
+    Halved, and not fitted to the byte, so that a little more or less free memory changes nothing.
+
+    Args:
+        longest_s: duration of the longest training utterance.
+
+    Returns:
+        None where whole batches fit.
+    """
+    train, full = recipe.train, 2 * config.max_source_positions
+    if recipe.window.kind in ("mixed", "packed"):  # a batch may be all full windows, whatever its utterances last
+        longest_s = full / FRAMES_PER_SECOND
+    frames = windows.num_frames(longest_s, recipe.window, full)
+    whole = max(1, int(FRAMES_PER_SECOND * train.batch_seconds) // frames) if train.batch_seconds else train.batch_size
+
+    def peak(rows: int) -> float:
+        smaller = replace(recipe, train=replace(train, batch_size=rows, batch_seconds=None))
+        return estimate.memory_bytes(config, count, {"train": [longest_s]}, smaller)
+
+    budget = max(1e9 * train.max_memory_gb if train.max_memory_gb else _usual_budget(), peak(1))
+    rows = whole
+    while rows > 1 and peak(rows) > budget:
+        rows = (rows + 1) // 2
+    return None if rows == whole else rows * frames
+
+
+def _usual_budget() -> float:
+    """What this process holds, and its share of half of what is free."""
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return psutil.Process().memory_info().rss + SHARE_OF_FREE * free_bytes() / processes
+
+
+def free_bytes() -> int:
+    """Memory that this machine, or the container it runs in, has left."""
+    free = int(psutil.virtual_memory().available)
+    for folder, most, used, cache in _CONTAINER_FILES:
+        try:
+            limit, held = int((folder / most).read_text()), int((folder / used).read_text())
+            stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        except (OSError, ValueError):  # no such file; "max": no limit
+            continue
+        free = min(free, max(0, limit - held + int(stat.get(cache, 0))))
+    return free
+
+
+_CONTAINER_FILES = (
+    (Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"),
+    (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+"""Control groups, version 2 and 1: the limit, what is held, and the part of that which is files kept for reading."""

@@ -1,0 +1,158 @@
+"""What a recipe will do on this machine, before it does it: parameters, steps, time, memory."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from smallvoice.corpus.utterance import open_corpus
+from smallvoice.model import adapt, device, weights
+from smallvoice.model import window as windows
+from smallvoice.recipe import Recipe
+from smallvoice.training import calibrate, distributed, estimate, memory
+from smallvoice.training.batches import Batch
+from smallvoice.training.calibrate import EpochPlan, Measured
+from smallvoice.training.train import _Setup as Setup
+
+LONGEST_OF_A_BATCH = 1.3
+"""A batch is decoded until its longest text has ended; so many times the tokens of an average text as long."""
+MOMENTS = 2
+"""Copies of what moves that Adam keeps."""
+REUSE = 1.0
+"""How much more batches of many shapes take than the largest alone: freed memory does not always fit the next."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a recipe will do."""
+
+    base: str
+    origin: str
+    device: str
+    precision: str
+    trainable: adapt.ParameterCount
+    utterances: int | None = None
+    steps: int | None = None
+    """Of the optimiser, over all members."""
+    minutes: float | None = None
+    """Of training and of decoding dev."""
+    memory_bytes: float | None = None
+    """On a CPU of the whole process; on an accelerator, its own memory."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "base": self.base,
+            "weights": self.origin,
+            "device": self.device,
+            "precision": self.precision,
+            "trainable_parameters": self.trainable.trainable,
+            "total_parameters": self.trainable.total,
+            "utterances": self.utterances,
+            "steps": self.steps,
+            "estimated_minutes": self.minutes,
+            "estimated_memory_bytes": self.memory_bytes,
+        }
+
+    def lines(self) -> Iterable[tuple[str, str]]:
+        """What a person reads."""
+        yield "base", f"{self.base}, from the {self.origin}"
+        yield "trains", f"{self.trainable} parameters, in {self.precision} on {self.device}"
+        if self.steps is None or self.minutes is None or self.memory_bytes is None:
+            yield "steps", "not known without a corpus (--corpus)"
+            return
+        yield "steps", f"{self.steps:,} on {self.utterances:,} utterances"
+        yield (
+            "about",
+            f"{self.minutes:.0f} min of training, {self.memory_bytes / 1e9:.1f} GB of memory at most",
+        )
+
+
+def plan(recipe: Recipe, corpus_folder: Path | None) -> Plan:
+    """Count parameters from the model; with a corpus, time a few of its batches (about ten seconds) and add up.
+
+    Raises:
+        SmallvoiceError: no weights, no such corpus, settings that cannot be right.
+    """
+    whisper = weights.load(recipe.model.base)
+    processes = distributed.start()
+    precision = device.training_precision(recipe.train.precision, processes.device)
+    facts: dict[str, Any] = {
+        "base": whisper.name,
+        "origin": whisper.origin,
+        "device": device.describe(processes.device),
+    }
+    if corpus_folder is None:
+        count = adapt.count_parameters(adapt.adapt(whisper, recipe.model, recipe.train.seed))
+        return Plan(**facts, precision=precision, trainable=count)
+    setup = Setup(recipe, open_corpus(corpus_folder), whisper, processes, precision)
+    train = recipe.train
+    steps = [
+        setup.planner.num_steps(train.epochs, train.seed + member, train.max_steps) for member in range(train.members)
+    ]
+    network = adapt.adapt(whisper, recipe.model, train.seed, steps[0])
+    count = adapt.count_parameters(network)
+    epoch = calibrate.epoch_plan(setup)
+    tokens_per_s = _tokens_per_s(setup)
+    measured = calibrate.measure(setup, network, epoch, _largest(setup, count, epoch), tokens_per_s)
+    config = whisper.network.config
+    work_s = sum(measured.of_batch(calibrate.batch_flop(config, batch, tokens_per_s)) for batch in epoch.batches)
+    step_s = work_s / epoch.steps + measured.optimizer_s
+    dev_s = _decoding_seconds(setup, measured, tokens_per_s)
+    decodings = train.members * train.evaluations + (train.members > 1)
+    return Plan(
+        **facts,
+        precision=precision,
+        trainable=count,
+        utterances=len(setup.planner.ids) - len(setup.left_out),
+        steps=sum(steps),
+        minutes=(sum(steps) * step_s + decodings * dev_s) / 60,
+        memory_bytes=_peak_bytes(setup, count, measured),
+    )
+
+
+def _tokens_per_s(setup: Setup) -> float:
+    """Text tokens in a second of the training audio, from its first texts."""
+    rows = setup.corpus.columns("train", ["text", "language", "duration_s"]).slice(0, 500).to_pylist()
+    overhead = setup.prefix_length + 1
+    tokens: int = sum(len(setup.tokens(row["text"], row["language"])) - overhead for row in rows)
+    audio_s: float = sum(row["duration_s"] for row in rows)
+    return tokens / max(1.0, audio_s)
+
+
+def _decoding_seconds(setup: Setup, measured: Measured, tokens_per_s: float) -> float:
+    """One decoding of dev: batches of one window, each as long as its longest text."""
+    recipe, config = setup.recipe, setup.whisper.network.config
+    buckets: dict[int, list[float]] = defaultdict(list)
+    share = len(setup.selection) / max(1, setup.corpus.splits()["dev"])
+    for duration_s in sorted(setup.corpus.index("dev")["duration_s"].to_pylist()):
+        buckets[windows.num_frames(duration_s, recipe.window, setup.max_frames)].append(duration_s)
+    seconds = 0.0
+    for frames, durations in buckets.items():
+        seconds += len(durations) * estimate.forward_flop(config, frames, 0) * measured.encode_s_per_flop
+        for start in range(0, len(durations), recipe.decode.batch_size):
+            longest_s = durations[start : start + recipe.decode.batch_size][-1]
+            seconds += measured.token_s * (LONGEST_OF_A_BATCH * tokens_per_s * longest_s + 1)
+    return share * seconds
+
+
+def _largest(setup: Setup, count: adapt.ParameterCount, epoch: EpochPlan) -> Batch:
+    """What is encoded at once at most: the largest batch, or the part of one that the CPU's memory allows."""
+    limit = None
+    if setup.processes.device.type == "cpu":
+        longest_s = max(max(group.durations_s) for group in setup.planner.groups)
+        limit = memory.predicted_limit(setup.recipe, setup.whisper.network.config, count, longest_s)
+    parts = (batch[: memory.rows_at_once(limit, batch[0].frames, len(batch))] for batch in epoch.batches)
+    return max(parts, key=lambda part: (part[0].frames * len(part), part[0].frames))
+
+
+def _peak_bytes(setup: Setup, count: adapt.ParameterCount, measured: Measured) -> float:
+    """What is held before the first step, the moments of Adam and the average, and the largest batch."""
+    config = setup.whisper.network.config
+    copies = MOMENTS + bool(setup.recipe.train.ema)
+    held = measured.before_bytes + 4 * copies * count.trainable
+    # A run decodes with the base model too: three buffers of the widest layer at the full window.
+    base = setup.recipe.decode.batch_size * setup.max_frames / 2 * config.encoder_ffn_dim * 4 * 3
+    return held + max(REUSE * measured.batch_bytes, base)

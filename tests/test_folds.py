@@ -1,0 +1,134 @@
+"""Folds: every speaker is tested once, by a model that never heard them; a finished fold is kept."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from smallvoice import folds, machine, pipeline
+from smallvoice import recipe_file as recipes
+from smallvoice.errors import Finding, InputError, RecipeError
+from smallvoice.recipe import Recipe
+from smallvoice.run_folder import RunFolder
+from smallvoice.storage import read_json, read_jsonl, write_jsonl
+from tests import tiny
+
+FOLDS = 3
+
+
+def make_recipe(model: Path, source: Path) -> Recipe:
+    return recipes.build(
+        {
+            "name": "tiny",
+            # Shares do not matter to folds, not even a test share of 0.
+            "corpus": {"source": str(source), "language": "en", "split": {"test": 0.0}},
+            "model": {"base": str(model), "rank": 2},
+            "train": {"epochs": 1, "max_steps": 2, "evaluations": 1, "checkpoint_every": 1},
+            "decode": {"tokens_base": 4, "tokens_per_s": 1.0},
+            "evaluate": {"resamples": 100, "split": "dev"},
+        }
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_measuring() -> Iterator[None]:
+    """The machine's rate is not asked for: it takes a second a fold."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(machine, "matmul_gflops", lambda: 1.0)
+        yield
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.write_kaldi(tmp_path_factory.mktemp("kaldi") / "source", speakers=7, utterances=2)
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_models: dict[str, Path], source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three folds, the second cut off after its first step and continued."""
+    out = tmp_path_factory.mktemp("folds")
+    recipe = make_recipe(tiny_models["english"], source)
+    run = pipeline.run
+
+    def stop_in_fold_2(part: Recipe, folder: Path, **options: object) -> object:
+        if part.corpus.split.fold == 2:
+            raise KeyboardInterrupt
+        return run(part, folder, **options)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "run", stop_in_fold_2)
+        with pytest.raises(KeyboardInterrupt):
+            folds.run_folds(recipe, out, FOLDS)
+    assert not RunFolder(out).comparison.exists()
+    kept = RunFolder(out / "fold-1").adapter / "adapter_config.json"
+    before = kept.stat().st_mtime_ns
+    folds.run_folds(recipe, out, FOLDS)
+    assert kept.stat().st_mtime_ns == before
+    return out
+
+
+def test_everybody_is_tested_once_and_by_a_model_that_never_heard_them(finished: Path) -> None:
+    pooled = read_jsonl(RunFolder(finished).hypotheses("tuned", "test"))
+    assert len({row["id"] for row in pooled}) == len(pooled) == 14
+    assert len({row["speaker"] for row in pooled}) == 7
+    for fold in range(1, FOLDS + 1):
+        folder = RunFolder(finished / f"fold-{fold}")
+        tested = {row["speaker"] for row in read_jsonl(folder.hypotheses("tuned", "test"))}
+        assert tested
+        assert not tested & {row["speaker"] for row in read_jsonl(folder.trained_on)}
+
+
+def test_pooled_errors_are_the_sum_over_folds(finished: Path) -> None:
+    pooled = read_json(RunFolder(finished).comparison)
+    rows = read_json(finished / "folds.json")["folds"]
+    block = pooled["overall"]["normalised"]
+    assert pooled["speakers"] == sum(row["speakers"] for row in rows) == 7
+    for side, system in (("a", "base"), ("b", "tuned")):
+        assert block[side]["errors"] == sum(row[system]["errors"] for row in rows) > 0
+    assert block["b"]["interval"][0] <= block["b"]["wer"] <= block["b"]["interval"][1]
+    assert pooled["bootstrap"]["units"] == 7
+
+
+def test_pooled_result_has_a_report(finished: Path) -> None:
+    page = RunFolder(finished).report.read_text(encoding="utf-8")
+    assert "7 speakers" in page
+    assert "anna" not in page
+
+
+def test_a_second_call_trains_nothing(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = recipes.load(finished / "recipe.yaml")
+    folds.run_folds(recipe, finished, FOLDS)
+    said = capsys.readouterr().err
+    assert said.count("train: complete and unchanged") == FOLDS
+    with pytest.raises(RecipeError, match="holds a run of 3 folds, not of 4"):
+        folds.run_folds(recipe, finished, 4)
+
+
+def test_a_test_that_training_saw_is_a_finding(finished: Path, tmp_path: Path) -> None:
+    folder = RunFolder(shutil.copytree(finished / "fold-1", tmp_path / "fold-1"))
+    tested = read_jsonl(folder.hypotheses("tuned", "test"))[0]
+    seen = {"id": "another", "speaker": tested["speaker"], "used_for": "selection"}
+    write_jsonl(folder.trained_on, [*read_jsonl(folder.trained_on), seen])
+    with pytest.raises(Finding, match="training saw 0 utterances and 1 speaker"):
+        folds._require_separate(folder)
+
+
+def test_sources_with_their_own_split_cannot_be_folded(
+    tiny_models: dict[str, Path], source: Path, tmp_path: Path
+) -> None:
+    for split in ("train", "test"):
+        shutil.copytree(source, tmp_path / "data" / split)
+    recipe = make_recipe(tiny_models["english"], source)
+    recipe = replace(recipe, corpus=replace(recipe.corpus, source=[str(source), str(tmp_path / "data")]))
+    with pytest.raises(InputError, match="7 speakers would not be tested exactly once"):
+        folds.run_folds(recipe, tmp_path / "out", FOLDS)
+    assert not (tmp_path / "out" / "fold-1" / "adapter").exists()
+
+
+def test_too_few_folds(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="at least 3"):
+        folds.run_folds(Recipe(), tmp_path, 2)

@@ -1,0 +1,108 @@
+"""The average of members is that of what they do; every strategy from training to an evaluation."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+
+from smallvoice import recipe_file as recipes
+from smallvoice import verbs
+from smallvoice.model import adapt, saving, weights
+from smallvoice.model.bottleneck import Bottleneck
+from smallvoice.recipe import ModelRecipe
+from smallvoice.storage import read_jsonl
+from smallvoice.training.average import average
+
+SETTINGS = {
+    "lora": {},
+    "rslora": {},
+    "dora": {},
+    "pissa": {},
+    "adalora": {},
+    "bottleneck": {"bottleneck": 4},
+    "selective": {"top_decoder_layers": 1, "biases": True},
+    "full": {},
+}
+RANKS = {"lora": 6, "rslora": 6, "dora": 6, "pissa": 12}
+"""Of three members of rank 2."""
+
+
+def member(base: Path, recipe: ModelRecipe, seed: int) -> saving.Result:
+    """What a network has learned whose every moved value is a little elsewhere."""
+    network = adapt.adapt(weights.load(str(base)), recipe, seed, num_steps=9)
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            parameter.data += 0.2 * torch.randn(parameter.shape, generator=generator)
+        if ".lora_E." in name:
+            parameter.data *= torch.rand(parameter.shape, generator=generator) < 0.6
+    return saving.result_of(network)
+
+
+@pytest.mark.parametrize("strategy", [name for name in SETTINGS if name != "bottleneck"])
+def test_weights_are_the_mean_of_the_members_weights(tiny_models: dict[str, Path], strategy: str) -> None:
+    folder = tiny_models["multilingual"]
+    recipe = ModelRecipe(strategy=strategy, rank=2, **SETTINGS[strategy])
+    results = [member(folder, recipe, seed) for seed in range(3)]
+    averaged = average(results, weights.load(str(folder)).network)
+
+    def merged(result: saving.Result) -> dict[str, torch.Tensor]:
+        whisper = weights.load(str(folder))
+        saving.put(whisper, result)
+        return dict(whisper.network.named_parameters())
+
+    members, base = [merged(result) for result in results], dict(weights.load(str(folder)).network.named_parameters())
+    found = merged(averaged)
+    assert found.keys() == base.keys()
+    for name, value in found.items():
+        assert torch.allclose(value, torch.stack([one[name] for one in members]).mean(0), atol=1e-5), name
+    assert sum(not torch.allclose(value, base[name], atol=1e-3) for name, value in found.items()) >= 20
+    if strategy in RANKS:
+        assert averaged.config.r == RANKS[strategy]
+
+
+def test_bottlenecks_add_the_mean_of_what_the_members_add(tiny_models: dict[str, Path]) -> None:
+    folder = tiny_models["multilingual"]
+    recipe = ModelRecipe(strategy="bottleneck", bottleneck=4)
+    results = [member(folder, recipe, seed) for seed in range(3)]
+    averaged = average(results, weights.load(str(folder)).network)
+    hidden = torch.randn(5, 32)
+
+    def added(result: saving.Result) -> torch.Tensor:
+        whisper = weights.load(str(folder))
+        saving.put(whisper, copy.deepcopy(result))
+        block = whisper.network.get_submodule("model.decoder.layers.1.fc2")
+        assert isinstance(block, Bottleneck)
+        return (block(hidden) - block.linear(hidden)).detach()
+
+    members = torch.stack([added(result) for result in results])
+    assert float(members.abs().max()) > 0.1
+    assert torch.allclose(added(averaged), members.mean(0), atol=1e-5)
+    assert averaged.count(0).trainable == 10 * (2 * 12 * 16 + 12 + 16)
+
+
+@pytest.mark.parametrize("strategy", SETTINGS)
+def test_every_strategy_from_training_to_evaluation(
+    tiny_models: dict[str, Path], tiny_corpus: Path, tmp_path: Path, strategy: str
+) -> None:
+    recipe = recipes.build(
+        {
+            "model": {"base": str(tiny_models["english"]), "strategy": strategy, "rank": 2, **SETTINGS[strategy]},
+            "train": {"members": 2, "max_steps": 3, "evaluations": 1, "learning_rate": 0.02},
+            "decode": {"tokens_base": 6, "tokens_per_s": 2.0},
+        }
+    )
+    facts = verbs.train(recipe, tiny_corpus, tmp_path)
+    assert facts["chosen"] == "average"
+    assert {row["member"] for row in read_jsonl(tmp_path / "metrics.jsonl")} == {0, 1}
+    block = verbs.evaluate(str(tmp_path), tiny_corpus, split="dev", out=tmp_path / "evaluation", decode=recipe.decode)
+    assert block["wer"]["normalised"]["wer"] == facts["dev"]["average"]["wer"]
+    assert block["trainable_parameters"] > 0
+    assert block["adapter_sha256"]
+    for path in (tmp_path / "adapter").iterdir():
+        assert str(tiny_models["english"].parent).encode() not in path.read_bytes(), path.name
+    whole = strategy in ("selective", "full")
+    assert (tmp_path / "adapter" / "model.safetensors").is_file() == whole
