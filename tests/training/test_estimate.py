@@ -104,7 +104,7 @@ def test_batches_are_timed_across_the_epoch(tiny_models: dict[str, Path], tiny_c
     epoch = calibrate.epoch_plan(setup)
     network = adapt.adapt(setup.whisper, setup.recipe.model, 0, 10)
     largest = plan._largest(setup, adapt.count_parameters(network), epoch)
-    measured = calibrate.measure(setup, network, epoch, largest, 3.0)
+    measured = calibrate.measure(setup, network, epoch, largest, 60.0)
     assert measured.flop == sorted(measured.flop)
     assert len(measured.flop) >= 2
     assert all(seconds > 0 for seconds in measured.seconds)
