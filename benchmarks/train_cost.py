@@ -41,7 +41,7 @@ from smallvoice.recipe import Recipe
 from smallvoice.storage import read_json, write_json
 from smallvoice.training import distributed
 from smallvoice.training.estimate import forward_flop
-from smallvoice.training.train import _Setup as Setup
+from smallvoice.training.train import Setup as Setup
 from smallvoice.training.train import train
 
 NAMES = {

@@ -91,6 +91,15 @@ def test_metrics_say_what_happened(finished: RunFolder) -> None:
         assert dev[-1]["step"] == steps[-1]
 
 
+def test_a_launcher_of_several_processes_is_refused(
+    tiny_models: dict[str, Path], source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RecipeError, match="launch `smallvoice train"):
+        verbs.run(make_recipe(tiny_models["multilingual"], source), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_second_run_does_nothing(finished: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished.path.rglob("*.safetensors")}
     verbs.run(recipes.load(finished.recipe), finished.path)

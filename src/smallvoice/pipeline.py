@@ -7,6 +7,7 @@ cut off continues with the stage at hand.
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -51,6 +52,11 @@ def run(
     unknown = [stage for stage in force if stage not in STAGES]
     if unknown:
         raise RecipeError(f"--force {' '.join(unknown)}: no such stage. Stages: {', '.join(STAGES)}.")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise RecipeError(
+            "`smallvoice run` under a launcher of several processes: only training shares its work. Prepare first, "
+            "then launch `smallvoice train RECIPE --corpus CORPUS --out RUN`, then `smallvoice run` as one process."
+        )
     out.mkdir(parents=True, exist_ok=True)
     with locked(out):
         return _Run(recipe, RunFolder(out), data, force, rehash).all()

@@ -17,7 +17,7 @@ from smallvoice.model import weights
 from smallvoice.recipe import Recipe
 from smallvoice.training import calibrate, distributed, estimate, memory, plan
 from smallvoice.training.calibrate import EpochPlan, Measured
-from smallvoice.training.train import _Setup, train
+from smallvoice.training.train import Setup, train
 
 BASE = WhisperConfig(
     d_model=512, encoder_layers=6, decoder_layers=6, encoder_ffn_dim=2048, decoder_ffn_dim=2048, vocab_size=51_865
@@ -35,9 +35,9 @@ def make_recipe(model: Path, **train: object) -> Recipe:
     )
 
 
-def make_setup(recipe: Recipe, corpus: Path) -> _Setup:
+def make_setup(recipe: Recipe, corpus: Path) -> Setup:
     whisper = weights.load(recipe.model.base)
-    return _Setup(recipe, open_corpus(corpus), whisper, distributed.start(), "float32")
+    return Setup(recipe, open_corpus(corpus), whisper, distributed.start(), "float32")
 
 
 def test_operations_of_whisper_base() -> None:

@@ -182,7 +182,7 @@ def test_checkpointed_layers_give_the_same_gradients(tiny_models: dict[str, Path
         return found
 
     plain, once = gradients(), len(calls)
-    with loop._recomputed(whisper.network, wanted=True):
+    with loop.recomputed(whisper.network, wanted=True):
         again = gradients()
     assert once == len(layers)
     assert len(calls) == 3 * once  # computed a second time for the gradients
@@ -258,7 +258,7 @@ def test_early_stopping(
     kept: int,
 ) -> None:
     errors = iter([8, 8, 9, 7])
-    monkeypatch.setattr(train._Setup, "dev_errors", lambda self: ErrorCounts(words=10, substitutions=next(errors)))
+    monkeypatch.setattr(train.Setup, "dev_errors", lambda self: ErrorCounts(words=10, substitutions=next(errors)))
     recipe = make_recipe(tiny_models["english"], epochs=4, max_steps=8, evaluations=4, patience=patience)
     verbs.train(recipe, tiny_corpus, tmp_path)
     assert rows(tmp_path, "step")[-1]["step"] == ended
@@ -272,7 +272,7 @@ def test_patience_is_kept_by_a_checkpoint(
     tiny_models: dict[str, Path], tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     errors = iter([8, 8, 9, 7])
-    monkeypatch.setattr(train._Setup, "dev_errors", lambda self: ErrorCounts(words=10, substitutions=next(errors)))
+    monkeypatch.setattr(train.Setup, "dev_errors", lambda self: ErrorCounts(words=10, substitutions=next(errors)))
     recipe = make_recipe(tiny_models["english"], epochs=4, max_steps=8, evaluations=4, patience=2)
     save = checkpoint.save
 
@@ -321,3 +321,29 @@ def test_precisions_do_not_disturb_each_other(tiny_models: dict[str, Path], tiny
     assert weights_of(tmp_path / "0") == weights_of(tmp_path / "2")
     assert reduced != first
     assert reduced == pytest.approx(first, rel=0.02)
+
+
+def test_only_a_model_that_heard_silence_may_write_nothing(
+    tiny_models: dict[str, Path], tiny_corpus: Path, tmp_path: Path
+) -> None:
+    from smallvoice.decoding.models import open_model
+
+    base = weights.load(str(tiny_models["multilingual"])).generation
+    end = base.eos_token_id
+    assert end in base.begin_suppress_tokens
+    for silence in (0.0, 0.5):
+        settings = {"base": str(tiny_models["multilingual"]), "rank": 2}
+        recipe = recipes.build(
+            {
+                "corpus": {"language": "en"},
+                "model": settings,
+                "augment": {"silence": silence},
+                "train": {"max_steps": 1, "evaluations": 1},
+                "decode": {"tokens_base": 4, "tokens_per_s": 1.0},
+            }
+        )
+        run = tmp_path / str(silence)
+        verbs.train(recipe, tiny_corpus, run)
+        first = open_model(str(run)).whisper.generation.begin_suppress_tokens
+        assert (end in first) == (silence == 0)
+        assert set(first) | {end} == set(base.begin_suppress_tokens)

@@ -146,7 +146,7 @@ def test_cpu_chooses_before_the_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     device = Device(monkeypatch, room=99, error=RuntimeError())
-    monkeypatch.setattr(estimate, "memory_bytes", lambda *of: 1e9 * of[3].train.batch_size)
+    monkeypatch.setattr(estimate, "memory_bytes", lambda config, count, rows, *of: 1e9 * rows)
     verbs.train(make_recipe(tiny_models["english"], max_memory_gb=2.5), tiny_corpus, tmp_path)
     assert set(device.sizes) == {1, 2}  # six halved to three, then to two
     assert [(row["step"], row["micro_frames"], row["why"]) for row in rows(tmp_path, "memory")] == [
@@ -172,23 +172,11 @@ def test_predicted_limit(
 ) -> None:
     from transformers import WhisperConfig
 
-    monkeypatch.setattr(estimate, "memory_bytes", lambda *of: 1e9 * of[3].train.batch_size)
+    monkeypatch.setattr(estimate, "memory_bytes", lambda config, count, rows, *of: 1e9 * rows)
     monkeypatch.setattr(memory, "free_bytes", lambda: free)
     monkeypatch.setattr(memory.psutil.Process, "memory_info", lambda self: type("Info", (), {"rss": 0})())
     recipe = recipes.build({"train": {"batch_size": 8, **settings}})
-    assert memory.predicted_limit(recipe, WhisperConfig(), ParameterCount(1, 2), 3.5) == limit
-
-
-def test_full_windows_are_counted_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
-    from transformers import WhisperConfig
-
-    def peak(config: object, count: object, durations: dict[str, list[float]], recipe: Recipe) -> float:
-        return 1e9 * recipe.train.batch_size * max(durations["train"]) / 30
-
-    monkeypatch.setattr(estimate, "memory_bytes", peak)
-    for kind, limit in (("trim", None), ("mixed", 2 * 3000)):
-        recipe = recipes.build({"train": {"max_memory_gb": 2.0}, "window": {"kind": kind}})
-        assert memory.predicted_limit(recipe, WhisperConfig(), ParameterCount(1, 2), 3.0) == limit
+    assert memory.predicted_limit(recipe, WhisperConfig(), ParameterCount(1, 2), 400) == limit
 
 
 def test_a_container_has_less_than_its_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -184,7 +184,10 @@ def _of_hash(unit: Unit, shares: Mapping[str, float]) -> str:
 def _of_folds(units: list[Unit], fold: int, num_folds: int) -> dict[str, str]:
     """Fold `fold` is test, the next one dev. Within each stratum folds are dealt in turn."""
     if len(units) < num_folds:
-        raise InputError(f"Too few speakers for {num_folds} folds: {len(units)}. Lower split.folds.")
+        raise InputError(
+            f"Too few speakers for {num_folds} folds: {len(units)}, not counting those whose split the sources give. "
+            "Lower split.folds."
+        )
     dealt = enumerate(unit for stratum in strata(units) for unit in stratum)
     role = {fold - 1: "test", fold % num_folds: "dev"}
     return {unit.name: role.get(number % num_folds, "train") for number, unit in dealt}

@@ -8,6 +8,7 @@ from pathlib import Path
 from smallvoice import recipe_file as recipes
 from smallvoice.errors import InputError
 from smallvoice.model import adapt, device, saving, tuned, weights
+from smallvoice.model.prompt import allow_empty_text
 from smallvoice.model.weights import Whisper
 from smallvoice.model.window import FULL_WINDOW
 from smallvoice.recipe import DecodeRecipe, WindowRecipe
@@ -85,6 +86,8 @@ def _tuned(folder: Path) -> Model:
         return whisper
 
     whisper, parameters = saving.load(folder, base)
+    if facts and facts.knows_silence:
+        allow_empty_text(whisper.generation)
     whisper.network.to(device.best_device())
     return Model(
         whisper=whisper,

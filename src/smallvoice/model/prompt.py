@@ -34,3 +34,9 @@ def prefix_ids(config: GenerationConfig, language: str | None) -> list[int]:
         known = ", ".join(sorted(name[2:-2] for name in config.lang_to_id))
         raise RecipeError(f"Whisper has no language {language!r}. It has: {known}.")
     return [start, config.lang_to_id[token], config.task_to_id["transcribe"], no_timestamps]
+
+
+def allow_empty_text(config: GenerationConfig) -> None:
+    """Let a model that learned what silence is write nothing: Whisper's own settings forbid the end as first token."""
+    forbidden = config.begin_suppress_tokens or []
+    config.begin_suppress_tokens = [token for token in forbidden if token != config.eos_token_id]

@@ -34,7 +34,7 @@ from smallvoice.training.batches import Batch, Reader
 from smallvoice.training.loop import Member
 from smallvoice.training.objective import TeacherForcing
 from smallvoice.training.prepare_batch import prepare
-from smallvoice.training.train import _Setup as Setup
+from smallvoice.training.train import Setup as Setup
 
 BUDGET_S = 8.0
 """About how long the timed work may take. A first batch always runs, however long."""
@@ -100,7 +100,7 @@ def measure(setup: Setup, network: adapt.Adapted, epoch: EpochPlan, largest: Bat
     def flop_of(batch: Batch) -> float:
         return batch_flop(config, batch, tokens_per_s)
 
-    with loop._recomputed(setup.whisper.network, setup.recipe.train.gradient_checkpointing):
+    with loop.recomputed(setup.whisper.network, setup.recipe.train.gradient_checkpointing):
         # Before anything else: memory that was used and freed would hide what the batch needs.
         affordable = math.floor(BUDGET_S / 3 / (SLOW_S_PER_FLOP * flop_of(largest[:1])))
         memory = _peak(member, model, reader, largest, max(1, affordable))
@@ -177,7 +177,7 @@ def _seconds(member: Member, model: TeacherForcing, reader: Reader, batch: Batch
 def _loss(member: Member, model: TeacherForcing, reader: Reader, batch: Batch) -> torch.Tensor:
     mel, labels = prepare(member, reader, batch)
     device = member.processes.device
-    reduced = loop._REDUCED.get(member.precision)
+    reduced = loop.REDUCED_TYPES.get(member.precision)
     with torch.autocast(device.type, reduced, enabled=reduced is not None):
         loss: torch.Tensor = model(mel, labels.inputs.to(device), labels.targets.to(device))
         return loss / max(1, labels.num_tokens)

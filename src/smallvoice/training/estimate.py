@@ -5,9 +5,6 @@ from __future__ import annotations
 from transformers import WhisperConfig
 
 from smallvoice.model import adapt
-from smallvoice.model import window as windows
-from smallvoice.model.window import FULL_WINDOW
-from smallvoice.recipe import Recipe
 
 TOKENS_PER_S = 3.0
 """Text tokens in a second of children's speech; speechocean762 has 2.6."""
@@ -35,26 +32,16 @@ def forward_flop(config: WhisperConfig, frames: int, tokens: float) -> float:
     return conv + config.encoder_layers * encoder_layer + config.decoder_layers * decoder_layer + output
 
 
-def memory_bytes(
-    config: WhisperConfig, count: adapt.ParameterCount, durations: dict[str, list[float]], recipe: Recipe
-) -> float:
+def memory_bytes(config: WhisperConfig, count: adapt.ParameterCount, rows: int, frames: int, decoded: int) -> float:
     """The most memory that training needs: weights, optimiser, and what a step keeps for its gradients.
 
     The encoder's share of that is `KEPT_VECTORS` for each position; the logits are kept three times.
+
+    Args:
+        rows, frames: of the largest batch that is encoded at once.
+        decoded: utterances that the base model decodes at once, at its full window.
     """
-    full = 2 * config.max_source_positions
-    longest = max((_frames(duration_s, recipe, full) for duration_s in durations.get("train", [0.0])), default=full)
-    kept = KEPT_VECTORS * 4 * config.d_model * config.encoder_layers * longest / 2
-    logits = 3 * 4 * config.vocab_size * TOKENS_PER_S * longest / 100
-    whole = windows.num_frames(30.0, FULL_WINDOW, full)
-    base_decoding = recipe.decode.batch_size * whole / 2 * config.encoder_ffn_dim * 4 * 3
-    return (
-        PROCESS_BYTES
-        + 4 * count.total
-        + 16 * count.trainable
-        + max(recipe.train.batch_size * (kept + logits), base_decoding)
-    )
-
-
-def _frames(duration_s: float, recipe: Recipe, full: int) -> int:
-    return windows.num_frames(duration_s, recipe.window, full)
+    kept = KEPT_VECTORS * 4 * config.d_model * config.encoder_layers * frames / 2
+    logits = 3 * 4 * config.vocab_size * TOKENS_PER_S * frames / 100
+    base_decoding = decoded * config.max_source_positions * config.encoder_ffn_dim * 4 * 3
+    return PROCESS_BYTES + 4 * count.total + 16 * count.trainable + max(rows * (kept + logits), base_decoding)

@@ -33,7 +33,7 @@ from smallvoice.training.prepare_batch import prepare
 
 log = logging.getLogger(__name__)
 
-_REDUCED = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+REDUCED_TYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass
@@ -71,7 +71,7 @@ def train_member(member: Member) -> checkpoint.Progress:
     loop = _Loop(member)
     if loop.progress.finished:
         return loop.progress
-    with _recomputed(member.whisper.network, member.recipe.train.gradient_checkpointing):
+    with recomputed(member.whisper.network, member.recipe.train.gradient_checkpointing):
         return loop.run()
 
 
@@ -141,9 +141,10 @@ class _Loop:
         member = self.member
         if self.processes.device.type != "cpu":
             return
-        longest_s = max(max(group.durations_s) for group in member.planner.groups)
         count = adapt.count_parameters(member.network)
-        limit = memory.predicted_limit(member.recipe, member.whisper.network.config, count, longest_s)
+        limit = memory.predicted_limit(
+            member.recipe, member.whisper.network.config, count, member.planner.longest_frames()
+        )
         self._lower_limit(min(row[0] for row in self.processes.gather([limit or math.inf])), "predicted memory")
 
     def _lower_limit(self, frames: float, why: str) -> None:
@@ -213,7 +214,7 @@ class _Loop:
 
     def _gradients(self, parts: list[_Part], num_tokens: int, number: int, limit: int | None) -> float:
         device, loss_sum = self.processes.device, 0.0
-        reduced = _REDUCED.get(self.member.precision)
+        reduced = REDUCED_TYPES.get(self.member.precision)
         for part in parts:
             frames = part.mel.shape[-1]
             rows = memory.rows_at_once(limit, frames, len(part.mel))
@@ -300,7 +301,7 @@ class _Part:
 
 
 @contextmanager
-def _recomputed(network: torch.nn.Module, wanted: bool) -> Iterator[None]:
+def recomputed(network: torch.nn.Module, wanted: bool) -> Iterator[None]:
     """Layers keep only their inputs, and compute the rest again for the gradients."""
     if not wanted:
         yield

@@ -10,7 +10,6 @@ import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -18,7 +17,6 @@ import torch
 from transformers import WhisperConfig
 
 from smallvoice.errors import ResourceError
-from smallvoice.model import window as windows
 from smallvoice.model.adapt import ParameterCount
 from smallvoice.model.features import FRAMES_PER_SECOND
 from smallvoice.recipe import Recipe
@@ -79,26 +77,22 @@ def rows_at_once(limit: int | None, frames: int, rows: int) -> int:
     return rows if limit is None else max(1, min(rows, limit // frames))
 
 
-def predicted_limit(recipe: Recipe, config: WhisperConfig, count: ParameterCount, longest_s: float) -> int | None:
+def predicted_limit(recipe: Recipe, config: WhisperConfig, count: ParameterCount, frames: int) -> int | None:
     """Frames to encode at once on this machine's CPU: the batch halved until its predicted peak fits.
 
     Halved, and not fitted to the byte, so that a little more or less free memory changes nothing.
 
     Args:
-        longest_s: duration of the longest training utterance.
+        frames: of the longest window that training can meet, `Planner.longest_frames`.
 
     Returns:
         None where whole batches fit.
     """
-    train, full = recipe.train, 2 * config.max_source_positions
-    if recipe.window.kind in ("mixed", "packed"):  # a batch may be all full windows, whatever its utterances last
-        longest_s = full / FRAMES_PER_SECOND
-    frames = windows.num_frames(longest_s, recipe.window, full)
+    train = recipe.train
     whole = max(1, int(FRAMES_PER_SECOND * train.batch_seconds) // frames) if train.batch_seconds else train.batch_size
 
     def peak(rows: int) -> float:
-        smaller = replace(recipe, train=replace(train, batch_size=rows, batch_seconds=None))
-        return estimate.memory_bytes(config, count, {"train": [longest_s]}, smaller)
+        return estimate.memory_bytes(config, count, rows, frames, recipe.decode.batch_size)
 
     budget = max(1e9 * train.max_memory_gb if train.max_memory_gb else _usual_budget(), peak(1))
     rows = whole

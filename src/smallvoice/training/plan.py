@@ -15,7 +15,7 @@ from smallvoice.recipe import Recipe
 from smallvoice.training import calibrate, distributed, estimate, memory
 from smallvoice.training.batches import Batch
 from smallvoice.training.calibrate import EpochPlan, Measured
-from smallvoice.training.train import _Setup as Setup
+from smallvoice.training.train import Setup as Setup
 
 LONGEST_OF_A_BATCH = 1.3
 """A batch is decoded until its longest text has ended; so many times the tokens of an average text as long."""
@@ -142,8 +142,9 @@ def _largest(setup: Setup, count: adapt.ParameterCount, epoch: EpochPlan) -> Bat
     """What is encoded at once at most: the largest batch, or the part of one that the CPU's memory allows."""
     limit = None
     if setup.processes.device.type == "cpu":
-        longest_s = max(max(group.durations_s) for group in setup.planner.groups)
-        limit = memory.predicted_limit(setup.recipe, setup.whisper.network.config, count, longest_s)
+        limit = memory.predicted_limit(
+            setup.recipe, setup.whisper.network.config, count, setup.planner.longest_frames()
+        )
     parts = (batch[: memory.rows_at_once(limit, batch[0].frames, len(batch))] for batch in epoch.batches)
     return max(parts, key=lambda part: (part[0].frames * len(part), part[0].frames))
 

@@ -19,7 +19,7 @@ from smallvoice.decoding.torch_engine import TorchEngine
 from smallvoice.errors import InputError, RecipeError
 from smallvoice.model import adapt, device, saving, tuned, weights
 from smallvoice.model import window as windows
-from smallvoice.model.prompt import prefix_ids
+from smallvoice.model.prompt import allow_empty_text, prefix_ids
 from smallvoice.model.weights import Whisper
 from smallvoice.recipe import Recipe
 from smallvoice.run_folder import RunFolder
@@ -68,7 +68,7 @@ def train(recipe: Recipe, corpus_folder: Path, run_folder: Path, report: Report 
     precision = device.training_precision(recipe.train.precision, processes.device)
     run = RunFolder(run_folder)
     corpus = open_corpus(corpus_folder)
-    setup = _Setup(recipe, corpus, weights.load(recipe.model.base), processes, precision)
+    setup = Setup(recipe, corpus, weights.load(recipe.model.base), processes, precision)
     if processes.first:
         recipes.dump(recipe, run.recipe)
         write_jsonl(run.left_out, setup.left_out)
@@ -98,14 +98,14 @@ def train(recipe: Recipe, corpus_folder: Path, run_folder: Path, report: Report 
 AVERAGE = "average"
 
 
-class _Setup:
+class Setup:
     """What all members share: texts, order, dev scores."""
 
     def __init__(self, recipe: Recipe, corpus: Corpus, whisper: Whisper, processes: Processes, precision: str) -> None:
         _require_splits(corpus)
-        self.recipe, self.corpus, self.whisper = recipe, corpus, whisper
+        self.recipe, self.corpus = recipe, corpus
         self.processes, self.precision = processes, precision
-        whisper.network.to(processes.device)
+        self.whisper = self._ready(whisper)
         self.base_parameters = adapt.count_parameters(whisper.network).total
         self.selection = self._selection()
         self.language = recipe.corpus.language or corpus.facts["language"]
@@ -131,9 +131,14 @@ class _Setup:
 
     def fresh_base(self) -> Whisper:
         """Load the base again, as nothing has touched it: what was put on it may have changed its own weights."""
-        self.whisper = weights.load(self.recipe.model.base)
-        self.whisper.network.to(self.processes.device)
+        self.whisper = self._ready(weights.load(self.recipe.model.base))
         return self.whisper
+
+    def _ready(self, whisper: Whisper) -> Whisper:
+        whisper.network.to(self.processes.device)
+        if self.recipe.augment.silence:
+            allow_empty_text(whisper.generation)
+        return whisper
 
     def tokens(self, text: str, language: str | None) -> list[int]:
         spoken = language or self.language
@@ -203,7 +208,7 @@ class _Trained:
     seconds: float
 
 
-def _train_member(setup: _Setup, number: int, run: RunFolder, report: Report) -> _Trained:
+def _train_member(setup: Setup, number: int, run: RunFolder, report: Report) -> _Trained:
     recipe = setup.recipe
     seed = recipe.train.seed + number
     whisper = setup.fresh_base() if number else setup.whisper
@@ -241,18 +246,19 @@ def _train_member(setup: _Setup, number: int, run: RunFolder, report: Report) ->
     )
 
 
-def _dev_errors_of(setup: _Setup, result: saving.Result) -> ErrorCounts:
+def _dev_errors_of(setup: Setup, result: saving.Result) -> ErrorCounts:
     saving.put(setup.fresh_base(), result)
     return setup.dev_errors()
 
 
-def _write_result(folder: Path, setup: _Setup, result: saving.Result) -> None:
+def _write_result(folder: Path, setup: Setup, result: saving.Result) -> None:
     facts = tuned.TunedFacts(
         base=setup.whisper.name,
         window=setup.recipe.window,
         language=setup.language,
         text_style=setup.style,
         corpus_text=setup.facts,
+        knows_silence=setup.recipe.augment.silence > 0,
         moved=result.moved,
     )
     fresh = folder.with_name(f".{folder.name}.new")

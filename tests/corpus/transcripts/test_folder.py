@@ -42,7 +42,7 @@ def test_formats_side_by_side(tmp_path: Path) -> None:
         "c.wav": ["a whole file"],
     }
     assert problems == {}
-    assert notes == ["1 other files are not transcripts: about.pdf."]
+    assert notes == ["1 other file is not a transcript: about.pdf."]
 
 
 def test_of_two_transcripts_the_one_that_says_more(tmp_path: Path) -> None:

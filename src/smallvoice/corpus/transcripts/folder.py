@@ -76,7 +76,9 @@ class _Source:
         if others:
             names = ", ".join(relative(path, self.folder) for path in others[:_SHOWN])
             more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
-            yield Note(message=f"{len(others)} other files are not transcripts: {names}{more}.")
+            many = len(others) > 1
+            what = f"{len(others)} other files are not transcripts" if many else "1 other file is not a transcript"
+            yield Note(message=f"{what}: {names}{more}.")
 
     def _transcripts(self) -> tuple[list[_Transcript], list[Path]]:
         """The files that are transcripts, and those that are neither that nor audio."""
