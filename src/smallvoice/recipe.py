@@ -111,15 +111,16 @@ class ModelRecipe:
     """A name, a Hugging Face folder, or a CTranslate2 folder."""
     strategy: Literal["lora", "rslora", "dora", "pissa", "adalora", "bottleneck", "selective", "full"] = "lora"
     """What moves: low-rank adapters of five kinds, bottleneck adapters, chosen weights of the model, or all of it."""
-    part: Literal["both", "encoder", "decoder"] = "both"
-    """Which half of the model may move."""
+    part: Literal["auto", "both", "encoder", "decoder", "hearing"] = "auto"
+    """What of the model may move. `hearing`: the encoder, and the decoder's attention to it; what the decoder knows of
+    language stays. `auto`: `hearing` for adapters, `both` for `selective` and `full`."""
     layers: list[str] = Field(default_factory=list)
     """Only modules with these in their name, by pattern (`encoder.layers.[45].*`); none: wherever the targets are."""
     rank: Count = 16
     """Of the low-rank adapters; AdaLoRA ends with it on average."""
     alpha: Positive = 32.0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    targets: list[str] = Field(default_factory=lambda: ["q_proj", "k_proj", "v_proj", "out_proj"])
+    targets: list[str] = Field(default_factory=lambda: ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"])
     """The linear layers that get an adapter, by the last part of their name."""
     initial_rank: Count | None = None
     """AdaLoRA: the rank that it begins with; 1.5 × `rank` if not given."""
@@ -238,7 +239,8 @@ class TrainRecipe:
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """`auto`: bfloat16 on an accelerator that has it, else float32."""
     text_style: Literal["auto", "corpus", "lower", "whisper"] = "auto"
-    """The text that the model learns to write. `auto`: `lower` for text in one case without punctuation."""
+    """The text that the model learns to write. `auto`: for text in one case without punctuation `whisper`, a sentence
+    as Whisper writes it (English), or `lower` (other languages); for other text `corpus`."""
     max_steps: Count | None = None
     """Stop after so many steps, whatever `epochs` says."""
     max_memory_gb: Positive | None = None

@@ -18,10 +18,11 @@ WRITTEN = TextFacts(case="mixed", punctuation=True, digits=True)
 
 
 def test_plain_text_is_learned_in_lower_case() -> None:
-    assert training_style("auto", UPPER) == "lower"
-    assert training_style("auto", WRITTEN) == "corpus"
-    assert training_style("auto", TextFacts(case="upper", punctuation=True, digits=False)) == "corpus"
-    assert training_style("whisper", UPPER) == "whisper"
+    assert training_style("auto", UPPER, "en") == "whisper"
+    assert training_style("auto", UPPER, "de") == training_style("auto", UPPER, None) == "lower"
+    assert training_style("auto", WRITTEN, "en") == "corpus"
+    assert training_style("auto", TextFacts(case="upper", punctuation=True, digits=False), "en") == "corpus"
+    assert training_style("whisper", UPPER, "de") == "whisper"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tests.conftest import needs_weights
 
+from smallvoice import recipe_file as recipes
 from smallvoice.errors import InputError, RecipeError
 from smallvoice.model import adapt, saving, weights
 from smallvoice.recipe import ModelRecipe
@@ -17,12 +18,15 @@ from smallvoice.recipe import ModelRecipe
 
 @needs_weights("openai/whisper-base")
 def test_reference_recipe_trains_what_arithmetic_says() -> None:
-    network = adapt.adapt(weights.load("base"), ModelRecipe(rank=16), seed=0)
+    recipe = recipes.load(recipes.packaged("reference_quality_lora"))
+    network = adapt.adapt(weights.load("base"), recipe.model, seed=0)
     assert str(adapt.count_parameters(network)) == "1,179,648 of 73,773,568 (1.60 %)"
 
 
 def test_only_lora_factors_can_move(tiny_models: dict[str, Path]) -> None:
-    network = adapt.adapt(weights.load(str(tiny_models["english"])), ModelRecipe(targets=["q_proj", "fc1"]), seed=0)
+    network = adapt.adapt(
+        weights.load(str(tiny_models["english"])), ModelRecipe(part="both", targets=["q_proj", "fc1"]), seed=0
+    )
     trained = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
     assert trained
     assert all(".lora_" in name and ("q_proj" in name or "fc1" in name) for name in trained)

@@ -7,6 +7,7 @@ import errno
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -32,39 +33,49 @@ NORM = r"layer_norm\.(weight|bias)"
 TOP = r"model\.decoder\.layers\.1\."
 ALL_BUT_POSITIONS = r"(?!model\.encoder\.embed_positions).*"
 
+
+def on_attention(part: str = "both", **settings: Any) -> ModelRecipe:
+    return ModelRecipe(part=part, targets=["q_proj", "k_proj", "v_proj", "out_proj"], **settings)
+
+
 # d = 16, inner 32, two layers on either side: 2 encoder attentions and 4 decoder attentions, of 4 linear layers each.
 CASES: dict[str, tuple[ModelRecipe, str, int]] = {
-    "lora": (ModelRecipe(rank=2), FACTORS, 24 * 2 * 32),
+    "lora": (on_attention(rank=2), FACTORS, 24 * 2 * 32),
     "lora, feed-forward too": (
-        ModelRecipe(rank=2, targets=["q_proj", "v_proj", "fc1", "fc2"]),
+        ModelRecipe(rank=2, part="both", targets=["q_proj", "v_proj", "fc1", "fc2"]),
         r".*\.(q_proj|v_proj|fc1|fc2)\.lora_[AB]\.default\.weight",
         12 * 2 * 32 + 8 * 2 * 48,
     ),
+    "lora, hearing": (
+        ModelRecipe(rank=2),
+        r"model\.(encoder|decoder\.layers\.\d\.encoder_attn)\..*\.lora_[AB]\.default\.weight",
+        16 * 2 * 32 + 4 * 2 * 48,
+    ),
     "lora, encoder": (
-        ModelRecipe(rank=2, part="encoder"),
+        on_attention(rank=2, part="encoder"),
         r"model\.encoder\..*\.lora_[AB]\.default\.weight",
         8 * 2 * 32,
     ),
     "lora, decoder": (
-        ModelRecipe(rank=2, part="decoder"),
+        on_attention(rank=2, part="decoder"),
         r"model\.decoder\..*\.lora_[AB]\.default\.weight",
         16 * 2 * 32,
     ),
     "lora, chosen layers": (
-        ModelRecipe(rank=2, layers=["encoder.layers.[1-9]", "decoder.layers.0.encoder_attn.q_proj"]),
+        on_attention(rank=2, layers=["encoder.layers.[1-9]", "decoder.layers.0.encoder_attn.q_proj"]),
         r"model\.(encoder\.layers\.1\..*|decoder\.layers\.0\.encoder_attn\.q_proj)\.lora_[AB]\.default\.weight",
         5 * 2 * 32,
     ),
-    "rslora": (ModelRecipe(strategy="rslora", rank=2), FACTORS, 24 * 2 * 32),
+    "rslora": (on_attention(strategy="rslora", rank=2), FACTORS, 24 * 2 * 32),
     "dora": (
-        ModelRecipe(strategy="dora", rank=2),
+        on_attention(strategy="dora", rank=2),
         ATTENTION + r"lora_([AB]|magnitude_vector)\.default\.weight",
         24 * (2 * 32 + 16),
     ),
-    "pissa": (ModelRecipe(strategy="pissa", rank=2), FACTORS, 24 * 2 * 32),
-    "adalora": (ModelRecipe(strategy="adalora", rank=2), ATTENTION + r"lora_[ABE]\.default", 24 * 3 * 33),
+    "pissa": (on_attention(strategy="pissa", rank=2), FACTORS, 24 * 2 * 32),
+    "adalora": (on_attention(strategy="adalora", rank=2), ATTENTION + r"lora_[ABE]\.default", 24 * 3 * 33),
     "bottleneck": (
-        ModelRecipe(strategy="bottleneck", bottleneck=4),
+        ModelRecipe(strategy="bottleneck", bottleneck=4, part="both"),
         r".*\.(out_proj|fc2)\.(down|up)\.(weight|bias)",
         10 * (2 * 4 * 16 + 4 + 16),
     ),
@@ -217,7 +228,7 @@ def test_bottleneck_adapters_of_another_model_are_refused(tiny_models: dict[str,
 
 def test_adalora_ranks_fall_where_they_matter_least(tiny_models: dict[str, Path], tmp_path: Path) -> None:
     whisper = weights.load(str(tiny_models["multilingual"]))
-    network = adapt.adapt(whisper, ModelRecipe(strategy="adalora", rank=2), seed=0, num_steps=20)
+    network = adapt.adapt(whisper, on_attention(strategy="adalora", rank=2), seed=0, num_steps=20)
     steps, seen = Steps(network, TrainRecipe(learning_rate=0.01)), []
     for step in range(1, 21):
         steps.take(step, step)
@@ -298,7 +309,7 @@ def test_lora_plus_and_decay(tiny_models: dict[str, Path]) -> None:
         for group in adapt.parameter_groups(network, recipe)
     }
     assert groups == {(0.5, 0.1): {"A"}, (8.0, 0.1): {"B"}, (0.5, 0.0): {"magnitude_vector"}}
-    plain = adapt.adapt(weights.load(str(tiny_models["english"])), ModelRecipe(), seed=0)
+    plain = adapt.adapt(weights.load(str(tiny_models["english"])), on_attention(), seed=0)
     (group,) = adapt.parameter_groups(plain, TrainRecipe())
     assert len(group["params"]) == 2 * 24
     full = adapt.adapt(weights.load(str(tiny_models["english"])), ModelRecipe(strategy="full"), seed=0)
@@ -346,10 +357,11 @@ def test_whisper_base_counts() -> None:
     """By arithmetic: d = 512, inner 2,048, six layers on either side."""
     top = 4 * 512**2 + 3 * 512 + 2 * 1024 + 2 * 512 * 2048 + 2048 + 512
     expected = [
-        (ModelRecipe(strategy="dora"), 1_179_648 + 72 * 512),
-        (ModelRecipe(strategy="adalora"), 72 * 24 * 1025),
-        (ModelRecipe(strategy="bottleneck"), 30 * (2 * 512 * 64 + 512 + 64)),
+        (on_attention(strategy="dora"), 1_179_648 + 72 * 512),
+        (on_attention(strategy="adalora"), 72 * 24 * 1025),
+        (ModelRecipe(strategy="bottleneck", part="both"), 30 * (2 * 512 * 64 + 512 + 64)),
         (ModelRecipe(strategy="selective", top_encoder_layers=2), 2 * top),
+        (ModelRecipe(), 48 * 16 * 1024 + 12 * 16 * 2560),
         (ModelRecipe(strategy="full"), 72_593_920 - 1500 * 512),
     ]
     base = weights.load("base")

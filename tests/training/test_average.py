@@ -66,7 +66,7 @@ def test_weights_are_the_mean_of_the_members_weights(tiny_models: dict[str, Path
 
 def test_bottlenecks_add_the_mean_of_what_the_members_add(tiny_models: dict[str, Path]) -> None:
     folder = tiny_models["multilingual"]
-    recipe = ModelRecipe(strategy="bottleneck", bottleneck=4)
+    recipe = ModelRecipe(strategy="bottleneck", bottleneck=4, part="both")
     results = [member(folder, recipe, seed) for seed in range(3)]
     averaged = average(results, weights.load(str(folder)).network)
     hidden = torch.randn(5, 32)

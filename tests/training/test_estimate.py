@@ -166,7 +166,7 @@ def test_largest_batch_is_what_the_memory_allows(
 
 def test_without_a_corpus_only_parameters_are_known(tiny_models: dict[str, Path]) -> None:
     planned = plan.plan(make_recipe(tiny_models["english"]), None)
-    assert planned.trainable.trainable == 2 * 32 * 4 * 6
+    assert planned.trainable.trainable == 2 * 32 * 4 * 4 + 2 * 48 * 4
     assert planned.steps is None
     assert dict(planned.lines())["steps"] == "not known without a corpus (--corpus)"
 

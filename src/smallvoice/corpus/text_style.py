@@ -30,11 +30,18 @@ class TextFacts:
         return self.case != "mixed" and not self.punctuation
 
 
-def training_style(wish: str, facts: TextFacts) -> str:
-    """`corpus`, `lower` or `whisper`; `auto` is `lower` for plain text, else `corpus`."""
+def training_style(wish: str, facts: TextFacts, language: str | None) -> str:
+    """`corpus`, `lower` or `whisper`; `auto` is for plain text `whisper` in English and `lower` else, for other text
+    `corpus`.
+
+    The nearer the text is to what the model writes by itself, the less it has to forget: `docs/experiments.md`, where
+    it was measured in English alone.
+    """
     if wish != "auto":
         return wish
-    return "lower" if facts.is_plain else "corpus"
+    if not facts.is_plain:
+        return "corpus"
+    return "whisper" if language == "en" else "lower"
 
 
 def to_training_text(text: str, style: str, language: str | None) -> str:

@@ -18,7 +18,7 @@ import torch
 from peft import AdaLoraConfig, LoraConfig, PeftModel, get_peft_model
 
 from smallvoice.errors import RecipeError
-from smallvoice.model.strategies import linear_layers
+from smallvoice.model.strategies import linear_layers, part_of
 from smallvoice.model.weights import Whisper
 from smallvoice.recipe import ModelRecipe
 
@@ -42,7 +42,7 @@ def put(whisper: Whisper, recipe: ModelRecipe, seed: int, num_steps: int | None)
         RecipeError: no such layers, or PiSSA with more rank than a layer has.
     """
     layers = linear_layers(whisper.network, recipe, recipe.targets)
-    everywhere = recipe.part == "both" and not recipe.layers
+    everywhere = part_of(recipe) == "both" and not recipe.layers
     config = _config(recipe, recipe.targets if everywhere else layers, whisper.name, num_steps)
     whisper.network.name_or_path = whisper.name  # what PEFT writes into adapter_config.json: never a path
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():

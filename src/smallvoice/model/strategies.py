@@ -16,6 +16,20 @@ POSITIONS = "model.encoder.embed_positions.weight"
 """Fixed sinusoids (Radford et al., 2022, §2.2): no strategy moves them."""
 
 
+_PREFIXES = {
+    "encoder": ("model.encoder.",),
+    "decoder": ("model.decoder.",),
+    "hearing": ("model.encoder.", "model.decoder.layers.*.encoder_attn."),
+}
+
+
+def part_of(recipe: ModelRecipe) -> str:
+    """The recipe's part, `auto` resolved."""
+    if recipe.part != "auto":
+        return recipe.part
+    return "both" if recipe.strategy in ("selective", "full") else "hearing"
+
+
 def require_sense(recipe: ModelRecipe) -> None:
     """Refuse settings that the strategy would not look at, or that exclude each other.
 
@@ -110,7 +124,8 @@ def _top_layers(network: torch.nn.Module, half: str, number: int) -> list[str]:
 
 def _may_move(name: str, recipe: ModelRecipe) -> bool:
     """Whether a layer or weight lies in the recipe's part, and matches one of its patterns by whole name parts."""
-    if recipe.part != "both" and not name.startswith(f"model.{recipe.part}."):
+    part = part_of(recipe)
+    if part != "both" and not any(fnmatchcase(name, f"{prefix}*") for prefix in _PREFIXES[part]):
         return False
     return not recipe.layers or any(fnmatchcase(f".{name}.", f"*.{pattern}.*") for pattern in recipe.layers)
 
@@ -119,7 +134,7 @@ def _required(names: list[str], recipe: ModelRecipe) -> list[str]:
     if not names:
         where = f"model.layers: {', '.join(recipe.layers)}" if recipe.layers else "these settings"
         raise RecipeError(
-            f"Nothing of the model moves with model.part: {recipe.part} and {where}. Layers are called like "
+            f"Nothing of the model moves with model.part: {part_of(recipe)} and {where}. Layers are called like "
             "model.encoder.layers.0.self_attn.q_proj; a pattern names whole parts of that: encoder.layers.[01].*"
         )
     return names

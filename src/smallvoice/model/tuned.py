@@ -26,10 +26,10 @@ class TunedFacts:
     """What the model learned to write: `corpus`, `lower` or `whisper`."""
     corpus_text: TextFacts
     """How the corpus writes."""
-    knows_silence: bool = False
-    """It was trained on silence with empty text, so it may write nothing."""
     moved: list[str] = field(default_factory=list)
     """The base's own weights that training changed; none where there is an adapter."""
+    knows_silence: bool = False
+    """It was trained on silence with empty text, so it may write nothing."""
 
     def output(self, decoded: str, wish: str, language: str | None) -> str:
         """Decoded text in the style asked for: `model`, `corpus`, or `auto` (`corpus` where training left it)."""

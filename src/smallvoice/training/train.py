@@ -110,7 +110,7 @@ class Setup:
         self.selection = self._selection()
         self.language = recipe.corpus.language or corpus.facts["language"]
         self.facts = TextFacts(**corpus.facts["text"])
-        self.style = training_style(recipe.train.text_style, self.facts)
+        self.style = training_style(recipe.train.text_style, self.facts, self.language)
         languages = set(corpus.columns("train", ["language"])["language"].unique().to_pylist())
         # As long in every language; a row's own is checked here too, before any work is done.
         self.prefix_length = max(
