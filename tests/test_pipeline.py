@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,21 @@ def test_a_launcher_of_several_processes_is_refused(
     with pytest.raises(RecipeError, match="launch `smallvoice train"):
         verbs.run(make_recipe(tiny_models["multilingual"], source), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_with_nobody_to_test_there_is_a_model_and_no_score(
+    tiny_models: dict[str, Path], source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = make_recipe(tiny_models["multilingual"], source, epochs=1, evaluations=1)
+    everyone = replace(recipe, corpus=replace(recipe.corpus, split=replace(recipe.corpus.split, test=0.0)))
+    result = verbs.run(everyone, tmp_path)
+    made = RunFolder(tmp_path)
+    assert result["utterances"] == 0 and "corpus.split.test: 0" in result["why"]
+    assert (made.adapter / "adapter_model.safetensors").is_file() and made.provenance.is_file()
+    assert not made.comparison.exists() and not made.report.exists()
+    capsys.readouterr()
+    assert verbs.run(everyone, tmp_path) == result
+    assert "train: complete and unchanged" in capsys.readouterr().err
 
 
 def test_second_run_does_nothing(finished: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:

@@ -92,3 +92,14 @@ def test_missing_and_unreadable_files(tmp_path: Path) -> None:
 def test_an_empty_recipe_is_the_defaults(tmp_path: Path) -> None:
     assert recipes.load(write(tmp_path, "")) == recipes.build({"name": "mine"})
     assert Recipe().train.learning_rate == 1e-3
+
+
+def test_a_setting_may_leave_out_its_stage(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("corpus: {source: data}\n")
+    recipe = recipes.load(path, ["split.test=0", "epochs=7", "name=other"])
+    assert (recipe.corpus.split.test, recipe.train.epochs, recipe.name) == (0, 7, "other")
+    with pytest.raises(RecipeError, match=r"seed is in train and evaluate; say train.seed="):
+        recipes.load(path, ["seed=1"])
+    with pytest.raises(RecipeError, match="unknown key 'epoch'"):
+        recipes.load(path, ["epoch=1"])

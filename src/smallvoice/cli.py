@@ -191,7 +191,9 @@ def run(
     loaded = recipes.load(recipe, set)
     folder = out or _default_run(loaded)
     analysis = verbs.run(loaded, folder, data=data, force=force, rehash=rehash, folds=folds)
-    answer(analysis, common, says=f"Report: {RunFolder(folder).report}")
+    made = RunFolder(folder)
+    says = f"Report: {made.report}" if analysis["utterances"] else f"Model: {made.adapter}"
+    answer(analysis, common, says=says)
 
 
 @app.command(sort_key=8)

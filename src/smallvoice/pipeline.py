@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from smallvoice import machine, verbs
 from smallvoice import recipe_file as recipes
+from smallvoice.corpus.utterance import open_corpus
 from smallvoice.errors import RecipeError
 from smallvoice.model import weights
 from smallvoice.recipe import Recipe
@@ -44,7 +45,7 @@ def run(
         rehash: compare source files by content instead of by size and time.
 
     Returns:
-        The content of `comparative_analysis.json`.
+        The content of `comparative_analysis.json`; `split`, `utterances` (0) and `why` where nobody is kept for a test.
 
     Raises:
         SmallvoiceError: anything a user can mend.
@@ -81,6 +82,9 @@ class _Run:
         prepared = self._prepare()
         split, decode = recipe.evaluate.split, recipes.as_dict(recipe.decode)
         model = weights.fingerprint(recipe.model.base)
+        if self._nobody_is_tested():
+            self._train_stage(prepared, model)
+            return self._untested(rate)
         base = self._stage(
             "base",
             digest(prepared, model, recipe.corpus.language, split, decode),
@@ -88,13 +92,7 @@ class _Run:
             made=(folder.hypotheses("base", split),),
             needs=("prepare",),
         )
-        trained = self._stage(
-            "train",
-            digest(prepared, model, recipe.corpus.language, recipes.of_an_adapter(recipe)),
-            self._train,
-            made=(folder.adapter / "smallvoice.json", folder.metrics, folder.trained_on),
-            needs=("prepare",),
-        )
+        trained = self._train_stage(prepared, model)
         tuned = self._stage(
             "tuned",
             digest(trained, split, decode),
@@ -119,6 +117,35 @@ class _Run:
             needs=("compare",),
         )
         return read_json(folder.comparison)
+
+    def _train_stage(self, prepared: str, model: str) -> str:
+        recipe, folder = self.recipe, self.folder
+        return self._stage(
+            "train",
+            digest(prepared, model, recipe.corpus.language, recipes.of_an_adapter(recipe)),
+            self._train,
+            made=(folder.adapter / "smallvoice.json", folder.metrics, folder.trained_on),
+            needs=("prepare",),
+        )
+
+    def _nobody_is_tested(self) -> bool:
+        """Whether the recipe keeps nobody for the split that is scored: it is a model to use that is wanted."""
+        split = self.recipe.evaluate.split
+        kept = self.recipe.corpus.split
+        share = {"train": kept.train, "dev": kept.dev, "test": kept.test}[split]
+        return kept.by != "folds" and share == 0 and not open_corpus(self.folder.corpus).splits().get(split)
+
+    def _untested(self, rate: float) -> dict[str, Any]:
+        """What a run without a test ends with: a model, and no scores but those of dev that chose it."""
+        split = self.recipe.evaluate.split
+        why = (
+            f"Nobody is kept for {split} (corpus.split.{split}: 0), so nothing is scored; what is said of dev above "
+            "chose the checkpoints and is no test. Score people whom it has not heard: smallvoice evaluate"
+        )
+        if self.worked:
+            self._say_where(rate)
+        console.print(why)
+        return {"split": split, "utterances": 0, "why": why}
 
     def _prepare(self) -> str:
         """`prepare` knows by itself whether anything changed, for it is the only one that knows the files."""

@@ -82,6 +82,11 @@ def apply_overrides(content: dict[str, Any], overrides: list[str] | tuple[str, .
         if not equals or not all(keys):
             problems.append(f"--set {override}: expected key.path=value, for example train.epochs=3.")
             continue
+        homes = _homes(keys)
+        if len(homes) > 1:
+            problems.append(f"--set {override}: {path.strip()} is in {' and '.join(homes)}; say {homes[0]}.{path}=...")
+            continue
+        keys = [*homes, *keys]
         try:
             parsed = yaml.load(value, Loader=yaml_file.Loader)
         except yaml.YAMLError:
@@ -97,6 +102,25 @@ def apply_overrides(content: dict[str, Any], overrides: list[str] | tuple[str, .
     if problems:
         raise RecipeError(*problems)
     return content
+
+
+def _homes(keys: list[str]) -> list[str]:
+    """The stages that have such a setting, where the path does not begin with a stage: `split.test` is `corpus`'s."""
+    recipe = Recipe()
+    if hasattr(recipe, keys[0]):
+        return []
+    stages = [
+        field.name for field in dataclasses.fields(recipe) if dataclasses.is_dataclass(getattr(recipe, field.name))
+    ]
+    return [stage for stage in stages if _has(getattr(recipe, stage), keys)]
+
+
+def _has(stage: Any, keys: list[str]) -> bool:
+    for key in keys:
+        if not dataclasses.is_dataclass(stage) or not hasattr(stage, key):
+            return False
+        stage = getattr(stage, key)
+    return True
 
 
 def of_an_adapter(recipe: Recipe) -> dict[str, Any]:
