@@ -41,14 +41,14 @@ from smallvoice.recipe import Recipe
 from smallvoice.storage import read_json, write_json
 from smallvoice.training import distributed
 from smallvoice.training.estimate import forward_flop
-from smallvoice.training.train import Setup as Setup
-from smallvoice.training.train import train
+from smallvoice.training.train import Setup, train
 
 NAMES = {
     "a": "Seq2SeqTrainer + PEFT, 30 s",
     "b": "smallvoice, trim",
     "c": "smallvoice, {recipe}",
 }
+ATTENTION = ["q_proj", "k_proj", "v_proj", "out_proj"]
 SHAPES = {  # d_model, layers, heads, mel filters: Radford et al. (2022), table 1; large-v3's model card
     "tiny": (384, 4, 6, 80),
     "base": (512, 6, 8, 80),
@@ -64,7 +64,7 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
         recipe = recipes.load(_recipe_path(options.recipe))
         return replace(recipe, model=replace(recipe.model, base=options.model))
     content = {
-        "model": {"base": options.model, "rank": 16, "alpha": 32},
+        "model": {"base": options.model, "rank": 16, "alpha": 32, "part": "both", "targets": ATTENTION},
         "train": {"batch_size": options.batch},
         "corpus": {"language": options.language},
     }

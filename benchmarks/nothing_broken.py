@@ -1,0 +1,233 @@
+"""What fine-tuning must not break: other speech, other windows, other languages.
+
+    smallvoice prepare speechocean762 --select "age_years >= 18" --language en --split test --out ADULTS
+    smallvoice prepare TELEPHONE --text-rules RULES --language en --split test --out TELEPHONE_CORPUS
+    python benchmarks/nothing_broken.py RUN --children CORPUS --other ADULTS --other TELEPHONE_CORPUS --out broken.json
+
+RUN is a run, an adapter or a folder. Of every corpus `test` is decoded, by the base model at 30 s and by the tuned one
+at its own window and at 30 s, with the options that the run recorded (the token cap among them). `--other`: the paired
+change of normalised WER. `--children`: the tuned model at 30 s against itself at its own window. Then the language of
+every clip is guessed, and that of sentences in five languages which espeak-ng speaks (the extra `demo`).
+`--speakers N` takes the first N speakers of each corpus.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soxr
+
+from smallvoice import machine
+from smallvoice.corpus.audio import decode_flac
+from smallvoice.corpus.espeak import Speech, synthesise
+from smallvoice.corpus.utterance import Utterance, open_corpus
+from smallvoice.decoding.engine import decode_utterances
+from smallvoice.decoding.language import detect
+from smallvoice.decoding.models import Model, open_model
+from smallvoice.decoding.torch_engine import TorchEngine
+from smallvoice.model.window import FULL_WINDOW, max_frames, num_frames
+from smallvoice.recipe import DecodeRecipe, EvaluateRecipe, WindowRecipe
+from smallvoice.scoring.compare import compare
+from smallvoice.storage import write_json
+
+MOST_POINTS = 0.01
+"""The most that normalised WER may rise."""
+MOST_CLIPS = 2
+"""The most clips of a language that may be taken for another than by the base model."""
+
+SENTENCES: dict[str, tuple[list[str], list[str]]] = {
+    "de": (
+        ["Das Kind", "Meine Mutter", "Der alte Mann", "Unsere Lehrerin"],
+        [
+            "liest heute ein Buch im Garten.",
+            "trinkt jeden Morgen warme Milch.",
+            "geht langsam über die Straße.",
+            "hat gestern einen Brief geschrieben.",
+            "wartet am Bahnhof auf den Zug.",
+        ],
+    ),
+    "es": (
+        ["El niño", "Mi madre", "El hombre viejo", "Nuestra maestra"],
+        [
+            "lee hoy un libro en el jardín.",
+            "bebe leche caliente cada mañana.",
+            "cruza despacio la calle.",
+            "escribió ayer una carta muy larga.",
+            "espera el tren en la estación.",
+        ],
+    ),
+    "fr": (
+        ["L'enfant", "Ma mère", "Le vieil homme", "Notre maîtresse"],
+        [
+            "lit aujourd'hui un livre dans le jardin.",
+            "boit du lait chaud tous les matins.",
+            "traverse lentement la rue.",
+            "a écrit hier une longue lettre.",
+            "attend le train à la gare.",
+        ],
+    ),
+    "zh": (
+        ["这个孩子", "我的妈妈", "那位老人", "我们的老师"],
+        ["今天在花园里看书。", "每天早上喝热牛奶。", "慢慢地走过马路。", "昨天写了一封信。", "在火车站等火车。"],
+    ),
+    "hi": (
+        ["वह बच्चा", "मेरा भाई", "बूढ़ा आदमी", "हमारा शिक्षक"],
+        [
+            "आज बगीचे में किताब पढ़ रहा है।",
+            "हर सुबह गरम दूध पीता है।",
+            "धीरे धीरे सड़क पार करता है।",
+            "कल एक लंबी चिट्ठी लिख रहा था।",
+            "स्टेशन पर गाड़ी का इंतज़ार करता है।",
+        ],
+    ),
+}
+VOICES = {"de": "de", "es": "es", "fr": "fr-fr", "zh": "cmn", "hi": "hi"}
+
+
+def rows_of(model: Model, window: WindowRecipe, system: str, utterances: list[Utterance], decode: DecodeRecipe) -> Any:
+    """Hypotheses as `evaluate` writes them, as far as scoring looks at them."""
+    engine = TorchEngine(model.whisper, window, decode)
+    batches = decode_utterances(utterances, engine, "en", decode.batch_size)
+    rows = [
+        {
+            "id": utterance.id,
+            "system": system,
+            "split": utterance.split,
+            "reference": utterance.text,
+            "hypothesis": model.output(decoded.text, decode.output_style, "en"),
+            "language": "en",
+            "speaker": utterance.speaker,
+            "recording": utterance.recording,
+            "age_years": utterance.age_years,
+            "role": utterance.role,
+            "duration_s": utterance.duration_s,
+            "capped": decoded.capped,
+            "flags": [],
+            "error": None,
+        }
+        for utterance, decoded in itertools.chain.from_iterable(batches)
+    ]
+    return sorted(rows, key=lambda row: row["id"])
+
+
+def change(before: Any, after: Any) -> dict[str, Any]:
+    """The paired change of normalised WER."""
+    analysis = compare(before, after, EvaluateRecipe())
+    block = analysis["overall"]["normalised"]
+    return {
+        "utterances": analysis["utterances"],
+        "speakers": analysis["speakers"],
+        "words": block["a"]["words"],
+        "before": block["a"]["wer"],
+        "after": block["b"]["wer"],
+        "points": block["absolute"]["change"],
+        "interval": block["absolute"]["interval"],
+    }
+
+
+def chosen(folder: Path, num_speakers: int | None) -> list[Utterance]:
+    """The rows of `test` of the first speakers."""
+    rows = list(open_corpus(folder).utterances("test"))
+    speakers = sorted({row.unit for row in rows})[:num_speakers]
+    return [row for row in rows if row.unit in speakers]
+
+
+def guessed(model: Model, window: WindowRecipe, clips: Iterable[np.ndarray]) -> list[str]:
+    """The language of clips, in batches of one window, in order."""
+    buckets: dict[int, list[tuple[int, np.ndarray]]] = defaultdict(list)
+    for place, clip in enumerate(clips):
+        frames = num_frames(len(clip) / 16_000, window, max_frames(model.whisper.network))
+        buckets[frames].append((place, clip))
+    found: dict[int, str] = {}
+    for frames, members in buckets.items():
+        for start in range(0, len(members), 8):
+            batch = members[start : start + 8]
+            names = detect(model.whisper, [clip for _, clip in batch], frames)
+            found |= {place: name for (place, _), name in zip(batch, names, strict=True)}
+    return [found[place] for place in sorted(found)]
+
+
+def spoken() -> dict[str, list[np.ndarray]]:
+    """Twenty sentences in each language."""
+    speeches = [
+        Speech(text=f"{who} {what}", voice=VOICES[language], words_per_minute=140, pitch=50, pitch_range=50, seed=0)
+        for language, (people, deeds) in SENTENCES.items()
+        for who in people
+        for what in deeds
+    ]
+    rate, samples = synthesise(speeches)
+    clips = [soxr.resample(clip.astype(np.float32) / 32_768, rate, 16_000) for clip in samples]
+    return {language: clips[20 * index : 20 * index + 20] for index, language in enumerate(SENTENCES)}
+
+
+def languages(base: Model, tuned: Model, corpora: dict[str, list[Utterance]]) -> list[dict[str, Any]]:
+    """How many clips of each kind are taken for their language, by each model and window."""
+    kinds = {name: ("en", [decode_flac(row.audio) for row in rows]) for name, rows in corpora.items()}
+    kinds |= {f"synthetic {language}": (language, clips) for language, clips in spoken().items()}
+    rows = []
+    for name, (language, clips) in kinds.items():
+        ways = {"base": (base, FULL_WINDOW), "tuned": (tuned, tuned.window), "tuned, 30 s": (tuned, FULL_WINDOW)}
+        right = {way: guessed(model, window, clips).count(language) for way, (model, window) in ways.items()}
+        rows.append({"clips": name, "language": language, "number": len(clips), **right})
+        print(rows[-1], file=sys.stderr)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("--children", type=Path, required=True)
+    parser.add_argument("--other", type=Path, action="append", default=[])
+    parser.add_argument("--speakers", type=int)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    tuned = open_model(options.model)
+    base = open_model(tuned.facts.base if tuned.facts else "openai/whisper-base")
+    decode = replace(tuned.decode or DecodeRecipe(), output_style="model")
+    corpora = {folder.name: chosen(folder, options.speakers) for folder in [options.children, *options.other]}
+    result: dict[str, Any] = {"changes": [], "machine": machine.facts(), "date": date.today().isoformat()}
+    for name, rows in corpora.items():
+        own, full = (rows_of(tuned, w, "tuned", rows, decode) for w in (tuned.window, FULL_WINDOW))
+        pairs = {"tuned at 30 s against its own window": (own, full)}
+        if name != options.children.name:
+            before = rows_of(base, FULL_WINDOW, "base", rows, decode)
+            pairs |= {"tuned against base": (before, own), "tuned at 30 s against base": (before, full)}
+        for what, (a, b) in pairs.items():
+            result["changes"].append({"corpus": name, "what": what, **change(a, b)})
+            print(result["changes"][-1], file=sys.stderr)
+    result["languages"] = languages(base, tuned, corpora)
+    if options.out:
+        write_json(options.out, result)
+    print(markdown(result))
+
+
+def markdown(result: dict[str, Any]) -> str:
+    lines = ["| corpus | what | words | before | after | change, points | 95 % interval | |", "|---" * 8 + "|"]
+    for row in result["changes"]:
+        bounds = "–" if row["interval"] is None else ", ".join(f"{100 * end:+.1f}" for end in row["interval"])
+        good = "kept" if row["points"] <= MOST_POINTS else "BROKEN"
+        lines.append(
+            f"| {row['corpus']} | {row['what']} | {row['words']} | {100 * row['before']:.1f} % "
+            f"| {100 * row['after']:.1f} % | {100 * row['points']:+.1f} | [{bounds}] | {good} |"
+        )
+    lines += ["", "| clips | number | base | tuned | tuned, 30 s | |", "|---" * 6 + "|"]
+    for row in result["languages"]:
+        allowed = MOST_CLIPS if row["clips"].startswith("synthetic") else 0
+        good = "kept" if min(row["tuned"], row["tuned, 30 s"]) >= row["base"] - allowed else "BROKEN"
+        lines.append(
+            f"| {row['clips']} | {row['number']} | {row['base']} | {row['tuned']} | {row['tuned, 30 s']} | {good} |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
