@@ -90,7 +90,7 @@ SENTENCES: dict[str, tuple[list[str], list[str]]] = {
         ],
     ),
 }
-VOICES = {"de": "de", "es": "es", "fr": "fr-fr", "zh": "cmn", "hi": "hi"}
+VOICES = {"de": "de", "es": "es", "fr": "fr", "zh": "cmn", "hi": "hi"}
 
 
 def rows_of(model: Model, window: WindowRecipe, system: str, utterances: list[Utterance], decode: DecodeRecipe) -> Any:
