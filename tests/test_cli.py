@@ -150,7 +150,7 @@ def test_configure_counts_and_writes(
         "--set", f"model.base={tiny_models['english']}", "--set", "model.rank=2",
     )  # fmt: skip
     plan = json.loads(capsys.readouterr().out)
-    assert plan["trainable_parameters"] == 2 * 32 * 4 * 6
+    assert plan["trainable_parameters"] == 2 * 32 * 4 * 4 + 2 * 48 * 4
     assert plan["steps"] > 0
     assert plan["estimated_memory_bytes"] > 1e8
     assert out.read_text().startswith("name: mine\n")

@@ -14,7 +14,8 @@ PACKAGED = sorted((Path(recipes.__file__).parent / "recipes").glob("*.yaml"))
 
 
 def test_the_number_of_recipes() -> None:
-    assert [path.stem for path in PACKAGED] == ["nursery", "reference_quality_lora", "speechocean762_base"]
+    names = ["nursery", "reference_quality_lora", "speechocean762_base", "speechocean762_base_best"]
+    assert [path.stem for path in PACKAGED] == names
 
 
 @pytest.mark.parametrize("path", PACKAGED, ids=lambda path: path.stem)
