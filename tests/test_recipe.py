@@ -61,6 +61,7 @@ def write(tmp_path: Path, text: str) -> Path:
         ("corpus: 3", r"corpus is 3"),
         ("- a\n- b", r":1: a recipe is a mapping"),
         ("a: [", r"not valid YAML"),
+        ("a: " + 5000 * "[", r"brackets in brackets without end"),
         ("name: ../up", r"name is '\.\./up'"),
     ],
 )

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from smallvoice import yaml_file
 from smallvoice.errors import RecipeError
 from smallvoice.recipe import Recipe
-from smallvoice.storage import read_text, write_text
+from smallvoice.storage import write_text
 
 
 def load(path: Path, overrides: list[str] | tuple[str, ...] = ()) -> Recipe:
@@ -27,19 +27,13 @@ def load(path: Path, overrides: list[str] | tuple[str, ...] = ()) -> Recipe:
         InputError: the file is missing or not UTF-8.
         RecipeError: every unknown key, wrong type and impossible value, each with its line.
     """
-    text = read_text(path)
-    try:
-        root = yaml.compose(text, Loader=yaml_file.Loader)
-        content = yaml.load(text, Loader=yaml_file.Loader) or {}
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise RecipeError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}.") from None
+    content, lines = yaml_file.load(path)
+    content = {} if content is None else content
     if not isinstance(content, dict):
         raise RecipeError(f"{path}:1: a recipe is a mapping of stages, found {type(content).__name__}.")
     content.pop("search", None)  # ranges for `smallvoice search`, which reads them itself
     content.setdefault("name", name_of(path))
-    return build(apply_overrides(content, overrides), where=str(path), lines=yaml_file.lines_of(root))
+    return build(apply_overrides(content, overrides), where=str(path), lines=lines)
 
 
 def name_of(path: Path) -> str:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import yaml
+
+from smallvoice.errors import RecipeError
+from smallvoice.storage import read_text
 
 
 class Loader(yaml.SafeLoader):
@@ -32,7 +38,43 @@ Loader.add_implicit_resolver(
 )
 
 
-def lines_of(node: yaml.Node | None, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], int]:
+def load(path: Path) -> tuple[Any, dict[tuple[str, ...], int]]:
+    """Read a file: what it says, and the line of every key.
+
+    Raises:
+        InputError: it is missing or not UTF-8.
+        RecipeError: it is not YAML, with the line.
+    """
+    text = read_text(path)
+    with _mistakes(path):
+        return yaml.load(text, Loader=Loader), _lines_of(yaml.compose(text, Loader=Loader))
+
+
+def compose(path: Path) -> yaml.Node | None:
+    """Read a file as nodes, each with its place; None for an empty one.
+
+    Raises:
+        InputError, RecipeError: as `load`.
+    """
+    text = read_text(path)
+    with _mistakes(path):
+        return yaml.compose(text, Loader=yaml.SafeLoader)
+
+
+@contextmanager
+def _mistakes(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "a character that YAML does not allow"
+        raise RecipeError(f"{path}{line}: not valid YAML: {problem}. Put marks in quotes: '*'.") from None
+    except RecursionError:
+        raise RecipeError(f"{path}: not valid YAML: brackets in brackets without end.") from None
+
+
+def _lines_of(node: yaml.Node | None, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], int]:
     """The line of every key of a YAML document."""
     found: dict[tuple[str, ...], int] = {}
     if isinstance(node, yaml.MappingNode):
@@ -40,5 +82,5 @@ def lines_of(node: yaml.Node | None, path: tuple[str, ...] = ()) -> dict[tuple[s
             if not isinstance(key, yaml.ScalarNode):
                 continue
             found[(*path, key.value)] = key.start_mark.line + 1
-            found |= lines_of(value, (*path, key.value))
+            found |= _lines_of(value, (*path, key.value))
     return found

@@ -15,10 +15,11 @@ from typing import Any
 import regex
 import yaml
 
+from smallvoice import yaml_file
 from smallvoice.corpus import text_patterns as patterns
 from smallvoice.corpus.text_patterns import WrongPattern
 from smallvoice.errors import RecipeError
-from smallvoice.storage import digest, read_text
+from smallvoice.storage import digest
 
 NOTHING_LEFT = "no words"
 TOO_LONG = "too long for text rules"
@@ -131,17 +132,7 @@ def load(path: Path) -> TextRules:
         InputError: it is missing or not UTF-8.
         RecipeError: every mistake in it, each with its line.
     """
-    text = read_text(path)
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "a character that YAML does not allow"
-        raise RecipeError(f"{path}{line}: not valid YAML: {problem}. Put marks in quotes: '*'.") from None
-    except RecursionError:
-        raise RecipeError(f"{path}: not a rule file: brackets in brackets without end.") from None
-    return _File(str(path)).read(root)
+    return _File(str(path)).read(yaml_file.compose(path))
 
 
 class _Mistake(Exception):

@@ -19,13 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from smallvoice import recipe_file as recipes
 from smallvoice import yaml_file
 from smallvoice.errors import RecipeError
 from smallvoice.recipe import Recipe
-from smallvoice.storage import read_text
 
 _FIXED = {
     "name": "it changes nothing",
@@ -97,14 +94,7 @@ def load(path: Path, overrides: list[str] | tuple[str, ...] = ()) -> SearchSpace
         InputError: the file is missing or not UTF-8.
         RecipeError: no such block, or every mistake in it and in the recipe, each with its line.
     """
-    text = read_text(path)
-    try:
-        root = yaml.compose(text, Loader=yaml_file.Loader)
-        content = yaml.load(text, Loader=yaml_file.Loader) or {}
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise RecipeError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}.") from None
+    content, lines = yaml_file.load(path)
     if not isinstance(content, dict) or not isinstance(content.get("search"), dict) or not content["search"]:
         raise RecipeError(
             f"{path}: no `search:` block that says what to try, such as\n"
@@ -112,7 +102,6 @@ def load(path: Path, overrides: list[str] | tuple[str, ...] = ()) -> SearchSpace
         )
     block = content.pop("search")
     content.setdefault("name", recipes.name_of(path))
-    lines = yaml_file.lines_of(root)
     recipe = recipes.build(recipes.apply_overrides(content, overrides), where=str(path), lines=lines)
     return SearchSpace(recipe, _ranges(block, recipe, str(path), lines))
 
