@@ -1,14 +1,15 @@
 """What fine-tuning must not break: other speech, other windows, other languages.
 
-    smallvoice prepare speechocean762 --select "age_years >= 18" --language en --split test --out ADULTS
     smallvoice prepare TELEPHONE --text-rules RULES --language en --split test --out TELEPHONE_CORPUS
-    python benchmarks/nothing_broken.py RUN --children CORPUS --other ADULTS --other TELEPHONE_CORPUS --out broken.json
+    python benchmarks/nothing_broken.py RUN --children "CORPUS:dev:age_years < 18" \\
+        --other "CORPUS:dev:age_years >= 18" --other TELEPHONE_CORPUS --out broken.json
 
-RUN is a run, an adapter or a folder. Of every corpus `test` is decoded, by the base model at 30 s and by the tuned one
-at its own window and at 30 s, with the options that the run recorded (the token cap among them). `--other`: the paired
-change of normalised WER. `--children`: the tuned model at 30 s against itself at its own window. Then the language of
-every clip is guessed, and that of sentences in five languages which espeak-ng speaks (the extra `demo`).
-`--speakers N` takes the first N speakers of each corpus.
+RUN is a run, an adapter or a folder. What is decoded is given as FOLDER[:SPLIT[:SELECT]], `test` and everybody if
+nothing is said; it must be nobody whom training heard. The base model decodes it at 30 s, the tuned one at its own
+window and at 30 s, with the options that the run recorded (the token cap among them). `--other`: the paired change of
+normalised WER. `--children`: the tuned model at 30 s against itself at its own window. Then the language of every clip
+is guessed, and that of sentences in five languages which espeak-ng speaks (the extra `demo`). `--speakers N` takes the
+first N speakers of each.
 """
 
 from __future__ import annotations
@@ -134,9 +135,10 @@ def change(before: Any, after: Any) -> dict[str, Any]:
     }
 
 
-def chosen(folder: Path, num_speakers: int | None) -> list[Utterance]:
-    """The rows of `test` of the first speakers."""
-    rows = list(open_corpus(folder).utterances("test"))
+def chosen(what: str, num_speakers: int | None) -> list[Utterance]:
+    """The rows that FOLDER[:SPLIT[:SELECT]] names, of the first speakers."""
+    folder, split, select = [*what.split(":", 2), "", ""][:3]
+    rows = list(open_corpus(Path(folder)).utterances(split or "test", select or None))
     speakers = sorted({row.unit for row in rows})[:num_speakers]
     return [row for row in rows if row.unit in speakers]
 
@@ -185,20 +187,20 @@ def languages(base: Model, tuned: Model, corpora: dict[str, list[Utterance]]) ->
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
-    parser.add_argument("--children", type=Path, required=True)
-    parser.add_argument("--other", type=Path, action="append", default=[])
+    parser.add_argument("--children", required=True)
+    parser.add_argument("--other", action="append", default=[])
     parser.add_argument("--speakers", type=int)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     tuned = open_model(options.model)
     base = open_model(tuned.facts.base if tuned.facts else "openai/whisper-base")
     decode = replace(tuned.decode or DecodeRecipe(), output_style="model")
-    corpora = {folder.name: chosen(folder, options.speakers) for folder in [options.children, *options.other]}
+    corpora = {Path(what).name: chosen(what, options.speakers) for what in [options.children, *options.other]}
     result: dict[str, Any] = {"changes": [], "machine": machine.facts(), "date": date.today().isoformat()}
     for name, rows in corpora.items():
         own, full = (rows_of(tuned, w, "tuned", rows, decode) for w in (tuned.window, FULL_WINDOW))
         pairs = {"tuned at 30 s against its own window": (own, full)}
-        if name != options.children.name:
+        if name != Path(options.children).name:
             before = rows_of(base, FULL_WINDOW, "base", rows, decode)
             pairs |= {"tuned against base": (before, own), "tuned at 30 s against base": (before, full)}
         for what, (a, b) in pairs.items():

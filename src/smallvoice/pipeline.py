@@ -80,14 +80,14 @@ class _Run:
         recipes.dump(recipe, folder.recipe)
         rate = machine.matmul_gflops()
         prepared = self._prepare()
-        split, decode = recipe.evaluate.split, recipes.as_dict(recipe.decode)
+        split, select, decode = recipe.evaluate.split, recipe.evaluate.select, recipes.as_dict(recipe.decode)
         model = weights.fingerprint(recipe.model.base)
         if self._nobody_is_tested():
             self._train_stage(prepared, model)
             return self._untested(rate)
         base = self._stage(
             "base",
-            digest(prepared, model, recipe.corpus.language, split, decode),
+            digest(prepared, model, recipe.corpus.language, split, select, decode),
             lambda: self._evaluate(recipe.model.base),
             made=(folder.hypotheses("base", split),),
             needs=("prepare",),
@@ -95,7 +95,7 @@ class _Run:
         trained = self._train_stage(prepared, model)
         tuned = self._stage(
             "tuned",
-            digest(trained, split, decode),
+            digest(trained, split, select, decode),
             lambda: self._evaluate(str(folder.path)),
             made=(folder.hypotheses("tuned", split),),
             needs=("train",),
@@ -210,6 +210,7 @@ class _Run:
             model,
             folder.corpus,
             split=recipe.evaluate.split,
+            select=recipe.evaluate.select,
             out=folder.path,
             decode=recipe.decode,
             language=recipe.corpus.language,

@@ -6,6 +6,7 @@ import copy
 import errno
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,13 @@ from safetensors.torch import load as load_bytes
 from safetensors.torch import load_file, save_file
 from safetensors.torch import save as serialize
 from tests.conftest import needs_weights
-from tests.model.training_steps import Steps, logits, take_steps
+from tests.model.training_steps import Steps, inputs, logits, take_steps
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from smallvoice.corpus.text_style import TextFacts
 from smallvoice.decoding.models import open_model
 from smallvoice.errors import InputError, RecipeError
-from smallvoice.model import adapt, quantize, saving, tuned, weights
+from smallvoice.model import adapt, lowrank, quantize, saving, tuned, weights
 from smallvoice.model.window import FULL_WINDOW
 from smallvoice.recipe import ModelRecipe, Recipe, TrainRecipe
 
@@ -298,6 +299,33 @@ def test_pissa_begins_with_the_largest_directions(tiny_models: dict[str, Path]) 
     left, values, right = torch.linalg.svd(plain.get_submodule(name).weight)
     a, b = network.taken[name]
     assert torch.allclose(2 * 32 / 6 * b @ a, (left[:, :3] * values[:3]) @ right[:3], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["lora", "rslora", "pissa", "lora, hearing"])
+def test_lora_computes_what_peft_computes(tiny_models: dict[str, Path], name: str) -> None:
+    """`lowrank._forward` stands in for the forward pass of PEFT's own layer."""
+    recipe = replace(CASES[name][0], dropout=0.3)
+    network = adapt.adapt(weights.load(str(tiny_models["multilingual"])), recipe, seed=0)
+    take_steps(network, 2)
+    layers = lowrank.adapted_layers(network.network).values()
+
+    def computed() -> tuple[torch.Tensor, list[torch.Tensor]]:
+        network.train()
+        torch.manual_seed(5)  # the same dropout
+        output = network.get_base_model()(**inputs(3)).logits
+        output.square().mean().backward()
+        gradients = [p.grad.clone() for p in network.parameters() if p.requires_grad]
+        network.zero_grad()
+        return output.detach(), gradients
+
+    ours, our_gradients = computed()
+    for layer in layers:
+        assert "forward" in vars(layer)
+        del layer.forward
+    theirs, their_gradients = computed()
+    assert (ours - theirs).abs().max() < 1e-5
+    for mine, other in zip(our_gradients, their_gradients, strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-7)
 
 
 def test_lora_plus_and_decay(tiny_models: dict[str, Path]) -> None:

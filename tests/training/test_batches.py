@@ -103,7 +103,17 @@ def test_mixed_windows_are_full_for_a_share_of_utterances(tiny_corpus: Path) -> 
     trimmed = planner(tiny_corpus)
     changes = {item.key: item.change for item in items_of(trimmed, 3, 0)}
     assert {item.key: item.change for item in items_of(plan, 3, 0)} == changes, "the augmentation is what it was"
-    assert plan.longest_frames() == 3000 > trimmed.longest_frames()
+    assert plan.largest_batch() == (1, 3000)
+    assert trimmed.largest_batch()[0] == plan.recipe.train.batch_size
+
+
+def test_full_windows_are_spread_over_the_steps(tiny_corpus: Path) -> None:
+    """One is as much work as a batch of trimmed ones; steps of nothing but full windows would see few utterances."""
+    plan = planner(tiny_corpus, batch_size=4, window={"kind": "mixed", "full_share": 0.2})
+    for epoch in range(20):
+        steps = epoch_of(plan, epoch, 0)
+        assert all(len(batch) == 1 for step in steps for batch in step if batch[0].full)
+        assert all(sum(len(batch) for batch in step) >= 4 for step in steps[:-1])
 
 
 def test_mixed_models_are_decoded_trimmed_and_packed_ones_at_the_full_window() -> None:
@@ -132,7 +142,7 @@ def test_tails_enlarge_the_window(tiny_corpus: Path) -> None:
         heard_s = durations[item.utterance_id] + item.change.tail_s
         assert item.frames == windows.num_frames(heard_s, plan.recipe.window, 3000)
     assert max(item.frames for item in items) > 400 and min(item.frames for item in items) <= 200
-    assert max(item.frames for item in items) <= plan.longest_frames()
+    assert max(item.frames for item in items) <= plan.largest_batch()[1]
 
 
 @pytest.mark.parametrize("kind", tiny.KINDS)

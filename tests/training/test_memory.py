@@ -163,8 +163,6 @@ def test_cpu_chooses_before_the_run(
         ({"max_memory_gb": 0.1}, 0, 400),  # one at a time, and hope
         ({}, 40e9, None),
         ({}, 2e9, 400),
-        ({"batch_seconds": 24.0, "max_memory_gb": 3.0}, 0, 3 * 400),
-        ({"batch_seconds": 24.0, "max_memory_gb": 6.0}, 0, None),
     ],
 )
 def test_predicted_limit(
@@ -176,7 +174,7 @@ def test_predicted_limit(
     monkeypatch.setattr(memory, "free_bytes", lambda: free)
     monkeypatch.setattr(memory.psutil.Process, "memory_info", lambda self: type("Info", (), {"rss": 0})())
     recipe = recipes.build({"train": {"batch_size": 8, **settings}})
-    assert memory.predicted_limit(recipe, WhisperConfig(), ParameterCount(1, 2), 400) == limit
+    assert memory.predicted_limit(recipe, WhisperConfig(), ParameterCount(1, 2), (8, 400)) == limit
 
 
 def test_a_container_has_less_than_its_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

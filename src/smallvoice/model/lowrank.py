@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from types import MethodType
 
 import torch
 from peft import AdaLoraConfig, LoraConfig, PeftModel, get_peft_model
@@ -25,6 +26,8 @@ from smallvoice.recipe import ModelRecipe
 Factors = dict[str, tuple[torch.Tensor, torch.Tensor]]
 """By the name of a layer: A of shape = (r, in), B of shape = (out, r)."""
 
+PLAIN = ("lora", "rslora", "pissa")
+"""Those that add `scaling · B A` and nothing else."""
 BEGIN, END = 0.1, 0.5
 """AdaLoRA keeps its first rank for this share of the steps, and its last for that one; between them it falls. Zhang
 et al. give each task its own: 9-15 % and 46-59 % of the steps of MNLI, CoLA and RTE."""
@@ -50,7 +53,29 @@ def put(whisper: Whisper, recipe: ModelRecipe, seed: int, num_steps: int | None)
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
         torch.manual_seed(seed)
         network = get_peft_model(whisper.network, config)
+    if recipe.strategy in PLAIN:
+        for layer in adapted_layers(network).values():
+            layer.forward = MethodType(_forward, layer)
     return network, _begin_with_principal(network) if recipe.strategy == "pissa" else {}
+
+
+def _forward(layer: torch.nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+    """What PEFT's layer computes, `W x + scaling · B A x`, with the second product added by the product itself.
+
+    PEFT scales it and then adds it: two more passes over an output that does not fit a core's cache. Without dropout
+    the layers that hear the same also keep it once, not a copy each.
+
+    Args:
+        inputs: shape = (..., in).
+
+    Returns:
+        shape = (..., out).
+    """
+    output = layer.base_layer(inputs)
+    low = layer.lora_A["default"](layer.lora_dropout["default"](inputs))
+    b = layer.lora_B["default"].weight.to(output.dtype)  # in place, autocast does not
+    output.view(-1, output.shape[-1]).addmm_(low.flatten(0, -2), b.T, alpha=layer.scaling["default"])
+    return output
 
 
 def _config(recipe: ModelRecipe, targets: list[str], base: str, num_steps: int | None) -> LoraConfig:

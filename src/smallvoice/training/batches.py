@@ -85,11 +85,17 @@ class Planner:
         counts = self.sampler.counts(seed, epoch)
         return (step for pool in self._pools(rng, counts) for step in self._steps(pool, counts, epoch, seed, rng))
 
-    def longest_frames(self) -> int:
-        """Log-mel frames of the longest window that can occur: what memory has to be enough for."""
+    def largest_batch(self) -> tuple[int, int]:
+        """Rows and log-mel frames of the largest batch that can occur: what memory has to be enough for."""
+        longest = self._longest_frames()
+        sizes = [(self._batch_size(longest), longest)]
+        if self.recipe.window.kind == "mixed" and self.recipe.window.full_share:
+            sizes.append((1, self.max_frames))
+        return max(sizes, key=lambda size: size[0] * size[1])
+
+    def _longest_frames(self) -> int:
+        """Of the longest window that can occur, but for the full ones of `mixed`."""
         window, recipe = self.recipe.window, self.recipe.augment
-        if window.kind == "mixed" and window.full_share:
-            return self.max_frames
         longest_s = max(max(group.durations_s) for group in self.groups)
         tail_s = recipe.tail_s if recipe.tail else 0.0
         # Pitch leaves the length but for the rounding of the distance between frames.
@@ -123,9 +129,12 @@ class Planner:
         for frames in sorted(buckets):
             bucket = [buckets[frames][index] for index in rng.permutation(len(buckets[frames]))]
             size = self._batch_size(frames)
-            cut = (bucket[start : start + size] for start in range(0, len(bucket), size))
+            # A full window among trimmed ones is as much work as a batch of them, and one of its own.
+            rows = 1 if bucket[0].full else size
+            cut = (bucket[start : start + rows] for start in range(0, len(bucket), rows))
             batches += [(batch, len(batch) / size) for batch in cut]
-        # Small rests of buckets join the next batch, so that no step has few utterances and no shape is padded.
+        # They and small rests of buckets join the next batch, so that no step has few utterances, and no shape is
+        # padded.
         step: Step = []
         filled = 0.0
         for index in rng.permutation(len(batches)):

@@ -143,7 +143,7 @@ class _Loop:
             return
         count = adapt.count_parameters(member.network)
         limit = memory.predicted_limit(
-            member.recipe, member.whisper.network.config, count, member.planner.longest_frames()
+            member.recipe, member.whisper.network.config, count, member.planner.largest_batch()
         )
         self._lower_limit(min(row[0] for row in self.processes.gather([limit or math.inf])), "predicted memory")
 

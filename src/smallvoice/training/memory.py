@@ -77,22 +77,26 @@ def rows_at_once(limit: int | None, frames: int, rows: int) -> int:
     return rows if limit is None else max(1, min(rows, limit // frames))
 
 
-def predicted_limit(recipe: Recipe, config: WhisperConfig, count: ParameterCount, frames: int) -> int | None:
+def predicted_limit(
+    recipe: Recipe, config: WhisperConfig, count: ParameterCount, largest: tuple[int, int]
+) -> int | None:
     """Frames to encode at once on this machine's CPU: the batch halved until its predicted peak fits.
 
     Halved, and not fitted to the byte, so that a little more or less free memory changes nothing.
 
     Args:
-        frames: of the longest window that training can meet, `Planner.longest_frames`.
+        largest: rows and frames of the largest batch that training can meet, `Planner.largest_batch`.
 
     Returns:
         None where whole batches fit.
     """
     train = recipe.train
-    whole = max(1, int(FRAMES_PER_SECOND * train.batch_seconds) // frames) if train.batch_seconds else train.batch_size
+    whole, frames = largest
 
     def peak(rows: int) -> float:
-        return estimate.memory_bytes(config, count, rows, frames, recipe.decode.batch_size)
+        return estimate.memory_bytes(
+            config, count, rows, frames, recipe.decode.batch_size, recipe.model.dropout
+        )
 
     budget = max(1e9 * train.max_memory_gb if train.max_memory_gb else _usual_budget(), peak(1))
     rows = whole
