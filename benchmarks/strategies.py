@@ -23,6 +23,8 @@ from typing import Any
 from smallvoice import machine
 from smallvoice import recipe_file as recipes
 from smallvoice.decoding.evaluate import evaluate
+from smallvoice.model import tuned
+from smallvoice.model.window import FULL_WINDOW
 from smallvoice.recipe import DecodeRecipe, WindowRecipe
 from smallvoice.run_folder import RunFolder
 from smallvoice.storage import read_json, write_json
@@ -78,9 +80,8 @@ def one(options: argparse.Namespace, name: str) -> None:
     recipe = replace(
         recipe,
         model=replace(recipe.model, **model),
-        train=replace(recipe.train, **short, **settings),
+        train=replace(recipe.train, **short, select_dev=options.select_dev, **settings),
         window=WindowRecipe(margin_s=recipe.window.margin_s, step_s=recipe.window.step_s),
-        decode=GREEDY,
     )
     folder = options.out / name
     rows: list[dict[str, Any]] = []
@@ -88,7 +89,6 @@ def one(options: argparse.Namespace, name: str) -> None:
     result = train(recipe, options.corpus, folder, rows.append)
     steps = [row for row in rows if row["kind"] == "step"]
     peak = machine.peak_memory_bytes()
-    block = decoded(folder, options, WindowRecipe())
     write_json(
         folder / "row.json",
         {
@@ -99,23 +99,19 @@ def one(options: argparse.Namespace, name: str) -> None:
             "utterances": sum(row["utterances"] for row in steps),
             "peak_memory_bytes": peak,
             "matmul_gflops": [before, machine.matmul_gflops()],
-            "dev": block,
+            "dev": result.dev["member 1"].as_dict(),
         },
     )
     shutil.rmtree(RunFolder(folder).checkpoints)
 
 
-def decoded(folder: Path, options: argparse.Namespace, window: WindowRecipe) -> dict[str, Any]:
-    """Normalised word errors on dev; with `full` the model hears 30 s."""
-    if window.kind == "full":
-        facts = read_json(folder / "adapter" / "smallvoice.json")
-        full = folder / "full"
-        shutil.copytree(folder / "adapter", full / "adapter", dirs_exist_ok=True)
-        shutil.copy(RunFolder(folder).recipe, full)
-        write_json(full / "adapter" / "smallvoice.json", {**facts, "window": recipes.as_dict(window)})
-        folder = full
+def at_30_s(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Normalised word errors on dev of a model that hears 30 s instead of its own window."""
+    adapter, full = RunFolder(folder).adapter, RunFolder(folder / "full").adapter
+    shutil.copytree(adapter, full, dirs_exist_ok=True)
+    write_json(full / tuned.FILE, {**read_json(full / tuned.FILE), "window": recipes.as_dict(FULL_WINDOW)})
     block = evaluate(
-        str(folder), options.corpus, folder / "dev", split="dev", decode=GREEDY, select=options.select_dev
+        str(full), options.corpus, folder / "full", split="dev", decode=GREEDY, select=options.select_dev
     )
     normalised: dict[str, Any] = block["wer"]["normalised"]
     return normalised
@@ -127,7 +123,7 @@ def table(options: argparse.Namespace) -> str:
     order = sorted(rows, key=lambda name: rows[name]["dev"]["wer"])
     for name in order[:BEST]:
         if "dev_full" not in rows[name]:
-            rows[name]["dev_full"] = decoded(options.out / name, options, WindowRecipe(kind="full"))
+            rows[name]["dev_full"] = at_30_s(options.out / name, options)
             write_json(options.out / name / "row.json", rows[name])
     rates = [rate for row in rows.values() for rate in row["matmul_gflops"]]
     words = rows[order[0]]["dev"]["words"]
@@ -142,11 +138,11 @@ def table(options: argparse.Namespace) -> str:
         row = rows[name]
         dev, full = row["dev"], row.get("dev_full")
         errors = f"{dev['insertions']}, {dev['deletions']}, {dev['substitutions']}"
-        at_30_s = f"{100 * full['wer']:.1f} %" if full else ""
+        heard_full = f"{100 * full['wer']:.1f} %" if full else ""
         lines.append(
             f"| {STRATEGIES[name][0]} | {row['learning_rate']:g} | {row['trainable']:,} "
             f"| {row['seconds_per_utterance']:.3f} | {row['peak_memory_bytes'] / 1e9:.1f} GB "
-            f"| {100 * dev['wer']:.1f} % | {errors} | {at_30_s} |"
+            f"| {100 * dev['wer']:.1f} % | {errors} | {heard_full} |"
         )
     return "\n".join(lines)
 

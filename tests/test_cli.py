@@ -23,6 +23,7 @@ FLAGS = {
     "train": "recipe corpus out set",
     "evaluate": "model corpus split out select language",
     "compare": "before after out resamples",
+    "score": "reference hypothesis language",
     "report": "run corpus",
     "run": "recipe set data out force rehash folds",
     "search": "recipe corpus out trials set",

@@ -15,6 +15,7 @@ PACKAGED = sorted((Path(recipes.__file__).parent / "recipes").glob("*.yaml"))
 
 def test_the_number_of_recipes() -> None:
     names = ["nursery", "reference_quality_lora", "speechocean762_base", "speechocean762_base_best"]
+    names += ["speechocean762_small_gpu"]
     assert [path.stem for path in PACKAGED] == names
 
 

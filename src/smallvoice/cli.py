@@ -146,6 +146,22 @@ def compare(
 
 
 @app.command(sort_key=6)
+def score(reference: Path, hypothesis: Path, /, *, language: str | None = None, common: Common = Common()) -> None:
+    """Score texts of any recogniser: JSONL, TSV, CSV, TRN, STM, CTM, SegLST, Kaldi text, or line by line.
+
+    Parameters
+    ----------
+    reference
+        What was said; {a / b} in it is a choice, @ nothing.
+    hypothesis
+        What was heard.
+    language
+        The language of rows that do not say theirs; English if not given.
+    """
+    answer(verbs.score(reference, hypothesis, language=language), common)
+
+
+@app.command(sort_key=6)
 def report(run: Path, /, *, corpus: Path | None = None, common: Common = Common()) -> None:
     """Write report.html of a run.
 

@@ -234,6 +234,34 @@ def compare(
     return analysis
 
 
+def score(reference: Path, hypothesis: Path, *, language: str | None = None) -> dict[str, Any]:
+    """Score texts from any recogniser: JSONL, TSV, CSV, TRN, STM, CTM, SegLST, Kaldi text, or line by line.
+
+    Args:
+        reference: what was said; `{a / b}` in it is a choice, `@` nothing.
+        language: of rows that do not say theirs; English if not given.
+
+    Returns:
+        As a model's block of `evaluation_results.json`: word errors in every form, characters, confusions.
+
+    Raises:
+        SmallvoiceError: the files cannot be read or paired.
+    """
+    from smallvoice.scoring import compare as comparing
+    from smallvoice.scoring import texts, wording
+    from smallvoice.scoring.table import score_table
+
+    rows, missing = texts.pair(reference, hypothesis, language)
+    scores = comparing.score(rows, str(reference))
+    console.print(score_table(scores))
+    if missing:
+        console.print(
+            f"{wording.count(len(missing), 'reference')} without a hypothesis, counted as deleted: "
+            f"{', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}"
+        )
+    return scores
+
+
 def report(run: Path, *, corpus: Path | None = None) -> Path:
     """Write `report.html` of a run. Returns its path.
 

@@ -68,7 +68,7 @@ def assert_strict_json(content: object) -> None:
 def test_score_counts_every_form() -> None:
     scores = compare.score(BASE)
     wer = scores["wer"]
-    assert list(wer) == ["raw", "lower_cased", "caseless", "normalised"]
+    assert list(wer) == ["raw", "lower_cased", "caseless", "child", "normalised"]
     counted = {"words": 36, "insertions": 0, "deletions": 3, "substitutions": 33}
     assert wer["raw"] == {**counted, "errors": 36, "wer": 1.0}
     assert wer["lower_cased"]["errors"] == 3 * (1 + 2 + 2 + 1)
@@ -114,9 +114,9 @@ def test_the_verdict_names_the_numbers_and_the_rule() -> None:
     verdict = compare.compare(system("base", texts), system("tuned", ["THE SMALL VOICE"] * 12), QUICK)["verdict"]
     assert verdict["outcome"] == "lower"
     assert verdict["sentence"] == (
-        "normalised WER 55.6 % → 0.0 %, −100 % relative, 95 % interval [−100, −100]: lower, the interval excludes zero"
-    )
-    assert verdict["caution"] == "Only 4 speakers: with so few, a percentile interval is narrower than it should be."
+        "normalised WER 55.6 % → 0.0 %, −100 % relative: lower, the interval excludes zero"
+    ), "of no errors at all no ratio has an interval"
+    assert verdict["caution"] == "Only 4 speakers: so few say little about other speakers."
 
 
 def test_a_regression_is_called_higher_and_has_no_gain_to_divide() -> None:

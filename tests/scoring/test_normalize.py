@@ -5,9 +5,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smallvoice.scoring import normalize
-from smallvoice.scoring.normalize import CASELESS, LOWER, VERBATIM, WHISPER_BASIC, WHISPER_ENGLISH
+from smallvoice.scoring.normalize import (
+    CASELESS,
+    CHILD,
+    LOWER,
+    VERBATIM,
+    WHISPER_BASIC,
+    WHISPER_BASIC_CHARACTERS,
+    WHISPER_ENGLISH,
+)
 
-EVERY = (VERBATIM, LOWER, CASELESS, WHISPER_ENGLISH, WHISPER_BASIC)
+EVERY = (VERBATIM, LOWER, CASELESS, WHISPER_ENGLISH, WHISPER_BASIC, WHISPER_BASIC_CHARACTERS, CHILD)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +60,8 @@ def test_whisper_english_survives_a_number_that_python_refuses() -> None:
 @pytest.mark.parametrize(
     ("language", "expected"),
     [(None, WHISPER_ENGLISH), ("en", WHISPER_ENGLISH), ("EN-us", WHISPER_ENGLISH), ("eng", WHISPER_ENGLISH)]
-    + [(tongue, WHISPER_BASIC) for tongue in ("fr", "de", "zh", "enm", "")],
+    + [(tongue, WHISPER_BASIC) for tongue in ("fr", "de", "enm", "")]
+    + [(tongue, WHISPER_BASIC_CHARACTERS) for tongue in ("zh", "ja", "th", "zh-Hant")],
 )
 def test_the_language_chooses_whispers_normaliser(language: str | None, expected: object) -> None:
     assert normalize.for_language(language) is expected

@@ -26,7 +26,8 @@ from smallvoice.training.train import train
 
 
 def planner(corpus: Path, left_out: frozenset[str] = frozenset(), **settings: Any) -> Planner:
-    window, augment = settings.pop("window", {}), settings.pop("augment", {"speed": 0.2})
+    window = {"margin_s": 0.4, "step_s": 0.5, **settings.pop("window", {})}
+    augment = settings.pop("augment", {"speed": 0.2})
     recipe = recipes.build({"train": {"batch_size": 4, **settings}, "augment": augment, "window": window})
     return Planner(open_corpus(corpus), "train", recipe, 3000, set(left_out))
 
@@ -117,7 +118,7 @@ def test_full_windows_are_spread_over_the_steps(tiny_corpus: Path) -> None:
 
 
 def test_mixed_models_are_decoded_trimmed_and_packed_ones_at_the_full_window() -> None:
-    assert windows.num_frames(1.0, WindowRecipe(kind="mixed"), 3000) == 150
+    assert windows.num_frames(1.0, WindowRecipe(kind="mixed"), 3000) == 120
     assert windows.num_frames(1.0, WindowRecipe(kind="packed"), 3000) == 3000
 
 

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smallvoice.recipe import EvaluateRecipe
-from smallvoice.scoring import groups, hypotheses, normalize, significance, verdict
+from smallvoice.scoring import groups, hallucination, hypotheses, normalize, significance, verdict
+from smallvoice.scoring.details import details
 from smallvoice.scoring.groups import Row
 from smallvoice.scoring.word_errors import ErrorCounts, count_all, total
 
@@ -38,6 +39,8 @@ def score(rows: list[Row], name: str = "hypotheses") -> dict[str, Any]:
         **_about(rows),
         "system": rows[0].get("system"),
         "wer": _blocks(counts, everyone),
+        **details(rows),
+        "hallucination": hallucination.signs(rows),
         "by_age": [
             {"group": band, **_size(rows, positions), "wer": _blocks(counts, positions)}
             for band, positions in groups.by_age(rows).items()
@@ -95,8 +98,8 @@ def utterance_counts(rows: list[Row]) -> Counts:
         references, heard = [], []
         for row in rows:
             normaliser = normalize.normaliser(form, row.get("language"))
-            references.append(normaliser.words(row["reference"]))
-            heard.append(normaliser.words(hypotheses.heard(row)))
+            references.append(normaliser.reference(row["reference"]))
+            heard.append(normaliser.tokens(hypotheses.heard(row)))
         counts[form] = count_all(references, heard)
     return counts
 
@@ -117,17 +120,13 @@ class _Pair:
     def section(self, positions: list[int]) -> dict[str, Any]:
         """Every form of the chosen utterances: both models, the change and its intervals."""
         units = sorted({self.units[position] for position in positions})
-        sums = None
-        if len(units) > 1:
-            table = self._per_unit(positions, units)
-            sums = significance.resample(table, self.evaluate.resamples, self.evaluate.seed)
+        rule = self.evaluate
         blocks = {}
-        for index, form in enumerate(normalize.FORMS):
+        for form in normalize.FORMS:
             a = total([self.counts_a[form][position] for position in positions])
             b = total([self.counts_b[form][position] for position in positions])
-            drawn = None if sums is None else sums[:, 3 * index : 3 * index + 3]
-            change = significance.change((a.errors, b.errors, a.words), drawn, self.evaluate.confidence)
-            blocks[form] = _block(a, b, change)
+            table = self._per_unit(form, positions, units)
+            blocks[form] = _block(a, b, significance.change(table, rule.resamples, rule.seed, rule.confidence))
         return blocks
 
     def bootstrap(self, positions: list[int]) -> dict[str, Any]:
@@ -147,16 +146,13 @@ class _Pair:
             else f"an interval needs at least 2 speakers; there is {num_units}",
         }
 
-    def _per_unit(self, positions: list[int], units: list[tuple[str, str]]) -> NDArray[np.int64]:
-        """(num_units, 3 × num_forms): errors of A, errors of B and words, form after form."""
+    def _per_unit(self, form: str, positions: list[int], units: list[tuple[str, str]]) -> NDArray[np.int64]:
+        """Errors and words of A, errors and words of B, shape = (num_units, 4)."""
         index = {unit: row for row, unit in enumerate(units)}
-        table = np.zeros((len(units), 3 * len(normalize.FORMS)), dtype=np.int64)
+        table = np.zeros((len(units), 4), dtype=np.int64)
         for position in positions:
-            cells: list[int] = []
-            for form in normalize.FORMS:
-                a, b = self.counts_a[form][position], self.counts_b[form][position]
-                cells += [a.errors, b.errors, a.words]
-            table[index[self.units[position]]] += cells
+            a, b = self.counts_a[form][position], self.counts_b[form][position]
+            table[index[self.units[position]]] += (a.errors, a.words, b.errors, b.words)
         return table
 
 

@@ -40,15 +40,15 @@ def check(rows: list[Row], where: str) -> None:
     for field in ("id", "reference", "hypothesis"):
         bad = [str(number) for number, row in enumerate(rows, 1) if not isinstance(row.get(field), str)]
         if bad:
-            problems.append(f"{where}: {field!r} is missing or not text in row {_listed(bad)}.")
+            problems.append(f"{where}: {field!r} is missing or not text in row {listed(bad)}.")
     if problems:
         raise InputError(*problems)
     twice = [name for name, count in Counter(row["id"] for row in rows).items() if count > 1]
     if twice:
-        problems.append(f"{where}: {len(twice)} ids are given more than once: {_listed(twice)}.")
+        problems.append(f"{where}: {len(twice)} ids are given more than once: {listed(twice)}.")
     systems = sorted({str(row.get("system")) for row in rows})
     if len(systems) > 1:
-        problems.append(f"{where}: hypotheses of {len(systems)} systems ({_listed(systems)}); one file holds one.")
+        problems.append(f"{where}: hypotheses of {len(systems)} systems ({listed(systems)}); one file holds one.")
     if problems:
         raise InputError(*problems)
 
@@ -68,7 +68,7 @@ def pair(rows_a: list[Row], rows_b: list[Row], names: tuple[str, str]) -> list[R
     ):
         if only:
             problems.append(
-                f"{len(only)} ids are in {here} but not in {there}: {_listed(only)}. "
+                f"{len(only)} ids are in {here} but not in {there}: {listed(only)}. "
                 "Both models must be evaluated on the same split of the same corpus."
             )
     differing = [
@@ -77,7 +77,7 @@ def pair(rows_a: list[Row], rows_b: list[Row], names: tuple[str, str]) -> list[R
     if differing:
         problems.append(
             f"{len(differing)} ids have another reference in {names[1]} than in {names[0]}: "
-            f"{_listed(differing)}. The corpus was prepared again in between: evaluate both models again."
+            f"{listed(differing)}. The corpus was prepared again in between: evaluate both models again."
         )
     if problems:
         raise InputError(*problems)
@@ -94,7 +94,8 @@ def _on_the_same_utterance(row_a: Row, row_b: Row) -> Row:
     return {**row_a, **{field: row_b.get(field) for field in _OF_THE_MODEL}, "flags": flags}
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """The first few, and how many more: for error messages."""
     names = list(names)
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more

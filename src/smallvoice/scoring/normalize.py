@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 
+from smallvoice.scoring import spoken_english
+from smallvoice.scoring.alternatives import Token, first_choice, parse
+
 _ENGLISH = frozenset({"en", "eng", "english"})
 _APOSTROPHES = "'’ʼ＇"
 _SPOKEN_SIGNS = "%&@"
@@ -20,12 +23,15 @@ _SPOKEN_SIGNS = "%&@"
 
 @dataclass(frozen=True)
 class Normaliser:
-    """A function from text to text; what is left of the text are its words, split at white space."""
+    """A function from text to words, some of which may leave a choice."""
 
     name: str
     version: int
     steps: tuple[str, ...]
     apply: Callable[[str], str]
+    """From text to text; what is left are its words, split at white space."""
+    choices: Callable[[str], list[Token]] | None = None
+    """From text to words, where a normaliser leaves a choice between several."""
 
     @property
     def label(self) -> str:
@@ -33,15 +39,32 @@ class Normaliser:
         return f"{self.name}/{self.version}"
 
     def words(self, text: str) -> list[str]:
-        """The words to be compared."""
-        return self.apply(text).split()
+        """The words as they stand, every choice on its first."""
+        return first_choice(self.tokens(text))
+
+    def tokens(self, text: str) -> list[Token]:
+        """The words of a hypothesis to be compared."""
+        return self.choices(text) if self.choices else [*self.apply(text).split()]
+
+    def reference(self, text: str) -> list[Token]:
+        """The words of a reference to be compared; `{a / b}` in it is a choice, `@` nothing."""
+        return parse(text, self.tokens)
 
 
 def for_language(language: str | None) -> Normaliser:
     """Whisper's own normaliser for a language; null, the language unknown, is taken for English."""
-    if language is None or re.split(r"[-_]", language.strip().lower())[0] in _ENGLISH:
+    if is_english(language):
         return WHISPER_ENGLISH
-    return WHISPER_BASIC
+    return WHISPER_BASIC_CHARACTERS if _primary(language) in WITHOUT_SPACES else WHISPER_BASIC
+
+
+def is_english(language: str | None) -> bool:
+    """Null, the language unknown, is taken for English."""
+    return language is None or _primary(language) in _ENGLISH
+
+
+def _primary(language: str | None) -> str:
+    return re.split(r"[-_]", (language or "").strip().lower())[0]
 
 
 def _verbatim(text: str) -> str:
@@ -95,6 +118,20 @@ def _whisper_basic(text: str) -> str:
     return _basic()(text)
 
 
+def by_character(normaliser: Normaliser) -> Normaliser:
+    """The same, with every character of a script without spaces a word of its own; what is Latin stays whole."""
+    return Normaliser(
+        f"{normaliser.name}-characters",
+        normaliser.version,
+        (*normaliser.steps, "each character of a script that has no spaces is a word (the rate is then a CER)"),
+        lambda text: _OF_ITS_OWN.sub(r" \g<0> ", normaliser.apply(text)),
+    )
+
+
+_OF_ITS_OWN = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+"""Thai, Lao, Burmese, Khmer; kana; Han."""
+
+
 VERBATIM = Normaliser("verbatim", 1, ("words as they stand, split at white space",), _verbatim)
 
 LOWER = Normaliser("lower", 1, ("case folded as Unicode defines it (also ß = ss)",), _lower)
@@ -135,14 +172,38 @@ WHISPER_BASIC = Normaliser(
     _whisper_basic,
 )
 
-FORMS = ("raw", "lower_cased", "caseless", "normalised")
+WHISPER_BASIC_CHARACTERS = by_character(WHISPER_BASIC)
+
+CHILD = Normaliser(
+    "child",
+    1,
+    (
+        "lower case; text in brackets and parentheses removed; diacritics and punctuation removed",
+        "um, hmm, repetitions and fragments stay: they were said",
+        "digits are a choice between the ways to say them ({one two three / one hundred and twenty three / ...})",
+        "contractions are a choice between short and long, British words between both spellings",
+        "of all choices, in reference and hypothesis, those with the fewest errors count, in the reference's words",
+    ),
+    lambda text: " ".join(first_choice(spoken_english.tokens(text))),
+    spoken_english.tokens,
+)
+
+WITHOUT_SPACES = frozenset({"zh", "cmn", "yue", "ja", "th", "lo", "my", "km"})
+"""Languages that are written without spaces between words: scored by character."""
+
+FORMS = ("raw", "lower_cased", "caseless", "child", "normalised")
 """The ways every pair of files is scored, from the strictest to the one that papers report."""
 
 
 def normaliser(form: str, language: str | None) -> Normaliser:
-    """The normaliser of one of `FORMS` for text of `language`."""
-    fixed = {"raw": VERBATIM, "lower_cased": LOWER, "caseless": CASELESS}
-    return fixed[form] if form in fixed else for_language(language)
+    """The normaliser of one of `FORMS` for text of `language`; `child` is English, others have their `normalised`."""
+    if form in _STRICT:
+        return _BY_CHARACTER[form] if _primary(language) in WITHOUT_SPACES else _STRICT[form]
+    return CHILD if form == "child" and is_english(language) else for_language(language)
+
+
+_STRICT = {"raw": VERBATIM, "lower_cased": LOWER, "caseless": CASELESS}
+_BY_CHARACTER = {form: by_character(strict) for form, strict in _STRICT.items()}
 
 
 def description(languages: Iterable[str | None]) -> dict[str, dict[str, list[str]]]:

@@ -1,25 +1,38 @@
-"""The paired bootstrap over speakers: how far the numbers would move with other children.
+"""How far the numbers would move with other children: intervals over speakers.
 
-Bisani and Ney, "Bootstrap estimates for confidence intervals in ASR performance evaluation", ICASSP 2004.
-The utterances of one speaker rise and fall together, so whole speakers are drawn, with replacement, as many
-as there are; both systems are scored on the same draw, which is what makes the comparison paired.
+The utterances of one speaker rise and fall together, so the speaker is the unit. An interval is Student's t around the
+estimate with the jackknife's standard error, each speaker left out once (Tukey 1958; Efron & Tibshirani 1993, chapter
+11); of rates and of the ratio of two rates the logarithm is taken, whose distribution is less skewed. In a simulation
+(`tests/scoring/test_coverage.py`) it holds the true value as often as it says with 5, 20 and 100 speakers, where the
+percentiles of a bootstrap hold it in 80, 91 and 93 % of the trials instead of 95.
+
+The share of resamples in which B is better is a paired bootstrap (Bisani and Ney, "Bootstrap estimates for confidence
+intervals in ASR performance evaluation", ICASSP 2004): whole speakers are drawn with replacement, and both systems are
+scored on the same draw.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
-METHOD = "paired percentile bootstrap over speakers (Bisani & Ney 2004)"
+METHOD = "Student's t with jackknife standard errors over speakers, of logarithms for rates and their ratio"
 FEW_UNITS = 10
-"""Below this a percentile interval is too narrow to be taken at its word, and the comparison says so."""
+"""Below this the percentiles of a bootstrap are too narrow to be taken at their word."""
+MOST_UNITS = 2_000
+"""More units than these are put together at random into so many before they are drawn: the draws are then as good."""
 
 _CELLS = 2_000_000
 """Draws held at once, about 50 MB with their weights."""
 
 Interval = tuple[float, float] | None
+Counts = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -63,36 +76,127 @@ def resample(counts: NDArray[np.int64], resamples: int, seed: int) -> NDArray[np
     return sums
 
 
-def change(totals: tuple[int, int, int], sums: NDArray[np.float64] | None, confidence: float) -> Change:
+def change(table: NDArray[np.int64], resamples: int, seed: int, confidence: float) -> Change:
     """The change of a word error rate with its intervals.
 
     Args:
-        totals: errors of A, errors of B, words of the reference.
-        sums: (resamples, 3), the same three in every resample; None where there are too few speakers to draw.
+        table: of each speaker the errors of A, the words that A is scored on, the errors of B, and B's words; they
+            are the same words unless the reference leaves a choice. Shape = (num_speakers, 4).
+        resamples, seed: of the bootstrap that gives the probability of improvement.
         confidence: of the intervals, such as 0.95.
     """
-    errors_a, errors_b, words = totals
-    absolute = (errors_b - errors_a) / words if words else None
-    relative = (errors_b - errors_a) / errors_a if errors_a and words else None
-    if sums is not None:
-        # A draw of speakers without a single reference word has no rate.
-        sums = sums[sums[:, 2] > 0]
-    if sums is None or not len(sums):
-        return Change(absolute, None, relative, None, None, None, None)
-    drawn_a, drawn_b, drawn_words = sums.T
-    difference = drawn_b - drawn_a
-    # Where A made no error, no change is 0 and any error of B an infinite increase: the order is kept.
-    no_errors = np.where(difference > 0, np.inf, 0.0)
-    ratio = np.divide(difference, drawn_a, out=no_errors, where=drawn_a > 0)
+    errors_a, words_a, errors_b, words_b = (int(column) for column in table.sum(axis=0))
+    if not words_a or not words_b:
+        return Change(None, None, None, None, None, None, None)
+    units = table[table.any(axis=1)].astype(np.float64)
+    rate_a, rate_b = errors_a / words_a, errors_b / words_b
+    estimate = _Jackknife(units, confidence)
+    relative = rate_b / rate_a - 1 if errors_a else None
+    ratio = estimate.of_positive(_ratio, lost=2) if errors_a else None
     return Change(
-        absolute=absolute,
-        absolute_interval=percentile_interval(difference / drawn_words, confidence),
+        absolute=rate_b - rate_a,
+        absolute_interval=estimate.of(lambda sums: _rate(sums, 2) - _rate(sums, 0)),
         relative=relative,
-        relative_interval=percentile_interval(ratio, confidence) if relative is not None else None,
-        interval_a=percentile_interval(drawn_a / drawn_words, confidence),
-        interval_b=percentile_interval(drawn_b / drawn_words, confidence),
-        probability_of_improvement=float(np.mean(difference < 0)),
+        relative_interval=None if ratio is None else (ratio[0] - 1, ratio[1] - 1),
+        interval_a=estimate.of_positive(lambda sums: _rate(sums, 0)),
+        interval_b=estimate.of_positive(lambda sums: _rate(sums, 2)),
+        probability_of_improvement=_improvement(units, resamples, seed) if len(units) > 1 else None,
     )
+
+
+def _rate(sums: Counts, errors: int) -> Counts:
+    """Errors over words, of the columns `errors` and the one after it; NaN without words."""
+    words = sums[..., errors + 1]
+    rates: Counts = sums[..., errors] / np.where(words > 0, words, np.nan)
+    return rates
+
+
+def _ratio(sums: Counts) -> Counts:
+    """B's rate over A's."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios: Counts = _rate(sums, 2) / _rate(sums, 0)
+    return ratios
+
+
+class _Jackknife:
+    """Intervals of functions of sums over speakers."""
+
+    def __init__(self, units: Counts, confidence: float) -> None:
+        """Args: units: shape = (num_speakers, num_columns)."""
+        self.size = len(units)
+        self.confidence = confidence
+        self.sums = units.sum(axis=0)
+        self.without = self.sums - units
+        """The sums without each speaker."""
+
+    def of(self, function: Callable[[Counts], Counts], lost: int = 1) -> Interval:
+        """The interval of a function of the sums; None where it has none.
+
+        Args:
+            lost: degrees of freedom that the estimate takes.
+        """
+        if self.size <= lost:
+            return None
+        estimate, others = float(function(self.sums)), function(self.without)
+        if not np.isfinite(others).all():
+            return None
+        spread = math.sqrt((self.size - 1) / self.size * float(np.square(others - others.mean()).sum()))
+        half = student_t(1 - (1 - self.confidence) / 2, self.size - lost) * spread
+        return estimate - half, estimate + half
+
+    def of_positive(self, function: Callable[[Counts], Counts], lost: int = 1) -> Interval:
+        """The same of what cannot be negative, by way of the logarithm; None where it is 0.
+
+        Where it is 0 without one of the speakers there is no logarithm: then as it is, but not below 0.
+        """
+
+        def logarithm(sums: Counts) -> Counts:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                return np.log(function(sums))
+
+        if not float(function(self.sums)) > 0:
+            return None
+        if found := self.of(logarithm, lost):
+            return math.exp(found[0]), math.exp(found[1])
+        plain = self.of(function, lost)
+        return None if plain is None else (max(0.0, plain[0]), plain[1])
+
+
+def _improvement(units: Counts, resamples: int, seed: int) -> float:
+    """The share of resamples in which B's rate is lower than A's."""
+    if len(units) > MOST_UNITS:
+        order = np.random.default_rng(seed).permutation(len(units))
+        units = np.stack([part.sum(axis=0) for part in np.array_split(units[order], MOST_UNITS)])
+    sums = resample(units.astype(np.int64), resamples, seed)
+    return float(np.mean(sums[:, 2] * sums[:, 1] < sums[:, 0] * sums[:, 3]))
+
+
+@cache
+def student_t(probability: float, degrees: int) -> float:
+    """The quantile of Student's t, above its median.
+
+    By bisection on its distribution function, whose sum for whole degrees of freedom is that of Abramowitz & Stegun
+    (1964), 26.7.3 and 26.7.4; above 1,000 degrees the normal distribution's, 0.1 % from it.
+    """
+    if degrees > 1000:
+        return NormalDist().inv_cdf(probability)
+    low, high = 0.0, 1e9
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _student_cdf(middle, degrees) < probability else (low, middle)
+    return (low + high) / 2
+
+
+def _student_cdf(t: float, degrees: int) -> float:
+    angle = math.atan(t / math.sqrt(degrees))
+    cosine, odd = math.cos(angle), degrees % 2
+    term = math.cos(angle) if odd else 1.0
+    total = term if degrees > 1 else 0.0
+    for k in range(2 + odd, degrees - 1, 2):
+        term *= (k - 1) / k * cosine * cosine
+        total += term
+    inside = 2 / math.pi * (angle + math.sin(angle) * total) if odd else math.sin(angle) * total
+    return (1 + inside) / 2
 
 
 def percentile_interval(draws: NDArray[np.float64], confidence: float) -> Interval:

@@ -1,4 +1,4 @@
-"""A comparison as a table for the terminal."""
+"""Scores and comparisons as tables for the terminal."""
 
 from __future__ import annotations
 
@@ -8,6 +8,23 @@ from smallvoice.scoring import wording
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+
+def score_table(scores: dict[str, Any]) -> Table:
+    """One system: every form, with its insertions, deletions and substitutions."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.title = f"Word error rate, {wording.count(scores['utterances'], 'utterance')}"
+    for heading in ("", "WER", "words", "ins", "del", "sub"):
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    for form, label in wording.FORM_NAMES.items():
+        block = scores["wer"][form]
+        counts = (block[name] for name in ("words", "insertions", "deletions", "substitutions"))
+        table.add_row(label, wording.percent(block["wer"]), *(f"{count:,}" for count in counts))
+    table.add_row("characters, normalised", wording.percent(scores["cer"]["cer"]), f"{scores['cer']['characters']:,}")
+    return table
 
 
 def comparison_table(comparison: dict[str, Any]) -> Table:

@@ -38,7 +38,7 @@ def verdict(normalised: dict[str, Any], bootstrap: dict[str, Any]) -> dict[str, 
     caution = None
     if outcome in ("lower", "higher") and bootstrap["units"] < FEW_UNITS:
         units = wording.count(bootstrap["units"], bootstrap["unit"].split(",")[0])
-        caution = f"Only {units}: with so few, a percentile interval is narrower than it should be."
+        caution = f"Only {units}: so few say little about other speakers."
     return {"outcome": outcome, "sentence": f"{', '.join(parts)}: {reason}", "rule": RULE, "caution": caution}
 
 

@@ -1,14 +1,19 @@
 """Insertions, deletions and substitutions between a reference and a hypothesis.
 
 The alignment is a shortest edit path (Levenshtein 1966, every edit costs 1), found by jiwer. The number of
-errors is then unique; where several paths are as short, their division into the three kinds is jiwer's.
+errors is then unique; where several paths are as short, their division into the three kinds is jiwer's. Texts that
+leave a choice (`alternatives`) are searched by `lattice`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, Literal
+
+from smallvoice.scoring import lattice
+from smallvoice.scoring.alternatives import Token, has_choice
 
 Kind = Literal["equal", "substitution", "insertion", "deletion"]
 
@@ -73,31 +78,79 @@ def count_errors(reference: str, hypothesis: str) -> ErrorCounts:
     return count_all([reference.split()], [hypothesis.split()])[0]
 
 
-def count_all(references: Sequence[list[str]], hypotheses: Sequence[list[str]]) -> list[ErrorCounts]:
+def count_all(references: Sequence[Sequence[Token]], hypotheses: Sequence[Sequence[Token]]) -> list[ErrorCounts]:
     """Count the word errors of many utterances, each given as its words."""
-    counts = []
-    for reference, chunks in zip(references, _alignments(references, hypotheses), strict=True):
-        sizes = {"substitute": 0, "delete": 0, "insert": 0, "equal": 0}
-        for chunk in chunks:
-            # A chunk covers no reference words if it is an insertion, no hypothesis words if a deletion.
-            sizes[chunk.type] += max(chunk.ref_end_idx - chunk.ref_start_idx, chunk.hyp_end_idx - chunk.hyp_start_idx)
-        counts.append(ErrorCounts(len(reference), sizes["insert"], sizes["delete"], sizes["substitute"]))
-    return counts
+    searched: dict[int, ErrorCounts] = {}
+
+    def search(place: int, reference: Sequence[Token], hypothesis: Sequence[Token]) -> None:
+        found = lattice.count(reference, hypothesis)
+        searched[place] = ErrorCounts(found.words, found.insertions, found.deletions, found.substitutions)
+
+    left, right = _without_choices(references, hypotheses, search)
+    counted = (_of_chunks(words, chunks) for words, chunks in zip(left, _alignments(left, right), strict=True))
+    return [searched.get(place, counts) for place, counts in enumerate(counted)]
+
+
+def align_all(references: Sequence[Sequence[Token]], hypotheses: Sequence[Sequence[Token]]) -> list[list[AlignedWord]]:
+    """Align many utterances word by word, in reading order."""
+    searched: dict[int, list[AlignedWord]] = {}
+
+    def search(place: int, reference: Sequence[Token], hypothesis: Sequence[Token]) -> None:
+        searched[place] = [AlignedWord(_kind(*step), *step) for step in lattice.align(reference, hypothesis)]
+
+    left, right = _without_choices(references, hypotheses, search)
+    aligned = (_aligned(*found) for found in zip(left, right, _alignments(left, right), strict=True))
+    return [searched.get(place, words) for place, words in enumerate(aligned)]
 
 
 def align(reference: str, hypothesis: str) -> list[AlignedWord]:
     """Align two texts word by word, in reading order, for display."""
-    reference_words, hypothesis_words = reference.split(), hypothesis.split()
-    kinds: dict[str, Kind] = {"substitute": "substitution", "insert": "insertion", "delete": "deletion"}
-    aligned = []
-    for chunk in _alignments([reference_words], [hypothesis_words])[0]:
-        left: list[str | None] = [*reference_words[chunk.ref_start_idx : chunk.ref_end_idx]]
-        right: list[str | None] = [*hypothesis_words[chunk.hyp_start_idx : chunk.hyp_end_idx]]
-        size = max(len(left), len(right))
-        left += [None] * (size - len(left))
-        right += [None] * (size - len(right))
-        aligned += [AlignedWord(kinds.get(chunk.type, "equal"), *pair) for pair in zip(left, right, strict=True)]
-    return aligned
+    return align_all([reference.split()], [hypothesis.split()])[0]
+
+
+def _without_choices(
+    references: Sequence[Sequence[Token]],
+    hypotheses: Sequence[Sequence[Token]],
+    search: Callable[[int, Sequence[Token], Sequence[Token]], None],
+) -> tuple[list[list[str]], list[list[str]]]:
+    """Both as plain words; an utterance that leaves a choice goes to `search`, and is empty here."""
+    left: list[list[str]] = []
+    right: list[list[str]] = []
+    for place, (reference, hypothesis) in enumerate(zip(references, hypotheses, strict=True)):
+        if has_choice(reference) or has_choice(hypothesis):
+            try:
+                search(place, reference, hypothesis)
+                reference = hypothesis = []
+            except lattice.TooLarge:
+                reference, hypothesis = lattice.settled(reference, hypothesis), lattice.settled(hypothesis, reference)
+        left.append([str(word) for word in reference])
+        right.append([str(word) for word in hypothesis])
+    return left, right
+
+
+def _of_chunks(reference: list[str], chunks: list[Any]) -> ErrorCounts:
+    sizes = {"substitute": 0, "delete": 0, "insert": 0, "equal": 0}
+    for chunk in chunks:
+        # A chunk covers no reference words if it is an insertion, no hypothesis words if a deletion.
+        sizes[chunk.type] += max(chunk.ref_end_idx - chunk.ref_start_idx, chunk.hyp_end_idx - chunk.hyp_start_idx)
+    return ErrorCounts(len(reference), sizes["insert"], sizes["delete"], sizes["substitute"])
+
+
+def _aligned(reference: list[str], hypothesis: list[str], chunks: list[Any]) -> list[AlignedWord]:
+    words = []
+    for chunk in chunks:
+        said = reference[chunk.ref_start_idx : chunk.ref_end_idx]
+        heard = hypothesis[chunk.hyp_start_idx : chunk.hyp_end_idx]
+        words += [AlignedWord(_kind(*pair), *pair) for pair in zip_longest(said, heard)]
+    return words
+
+
+def _kind(said: str | None, heard: str | None) -> Kind:
+    if said is None:
+        return "insertion"
+    if heard is None:
+        return "deletion"
+    return "equal" if said == heard else "substitution"
 
 
 def _alignments(references: Sequence[list[str]], hypotheses: Sequence[list[str]]) -> list[list[Any]]:

@@ -10,6 +10,7 @@ FORM_NAMES = {
     "raw": "raw, as written",
     "lower_cased": "lower-cased",
     "caseless": "no case, no punctuation",
+    "child": "child, spellings alike",
     "normalised": "normalised",
 }
 

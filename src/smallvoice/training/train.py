@@ -173,8 +173,8 @@ class Setup:
         references, heard = [], []
         for utterance, hypothesis in itertools.chain.from_iterable(decoded):
             normalise = for_language(utterance.language or self.language)
-            references.append(normalise.words(utterance.text))
-            heard.append(normalise.words(hypothesis.text))
+            references.append(normalise.reference(utterance.text))
+            heard.append(normalise.tokens(hypothesis.text))
         counts = astuple(total(count_all(references, heard)))
         return ErrorCounts(*(int(count) for count in self.processes.total(*counts)))
 

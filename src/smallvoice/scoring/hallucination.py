@@ -1,0 +1,88 @@
+"""Text that nobody said: loops, bursts, speech on silence, another language.
+
+Each sign has a threshold that real speech stays under; an utterance can show several. They say where to look, and they
+are counted before and after, for fine-tuning can make a model invent less, or more.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+from smallvoice.scoring import hypotheses
+from smallvoice.scoring.groups import Row
+from smallvoice.scoring.normalize import normaliser
+from smallvoice.scoring.word_errors import align_all
+
+COMPRESSION_RATIO = 2.4
+"""Whisper's own threshold for text that repeats itself (Radford et al., 2022, §4.5): bytes over zlib's bytes."""
+REPEATS = 4
+"""A run of one to four words so many times in a row, more often than the reference has it, is a loop."""
+BURST = 5
+"""Insertions in a row."""
+WORDS_PER_S = 8.0
+"""Faster than anybody speaks; see `AuditRecipe.max_words_per_s`."""
+SHOWN = 20
+
+_LOOP = re.compile(r"\b(\w+(?: \w+){0,3})(?: \1\b){%d,}" % (REPEATS - 1))
+_SCRIPTS = {"ar": "ARABIC", "fa": "ARABIC", "ur": "ARABIC", "he": "HEBREW", "el": "GREEK", "hi": "DEVANAGARI"}
+_SCRIPTS |= {"ru": "CYRILLIC", "uk": "CYRILLIC", "bg": "CYRILLIC", "zh": "CJK", "yue": "CJK", "ko": "HANGUL", "th": "THAI"}
+_SCRIPTS |= {language: "LATIN" for language in "en de fr es it pt nl sv da no fi pl cs sk hu ro tr id vi af".split()}
+
+
+def signs(rows: list[Row]) -> dict[str, dict[str, Any]]:
+    """For each sign how many utterances show it, their share, and the ids of the first few.
+
+    Args:
+        rows: of a hypotheses file.
+    """
+    # Not Whisper's own normaliser, to which "one two three four" is a single word.
+    rules = [normaliser("caseless", row.get("language")) for row in rows]
+    said = [rule.words(row["reference"]) for rule, row in zip(rules, rows, strict=True)]
+    heard = [rule.words(hypotheses.heard(row)) for rule, row in zip(rules, rows, strict=True)]
+    bursts = [_longest_burst([word.kind for word in words]) for words in align_all(said, heard)]
+    tests: dict[str, Callable[[int], bool]] = {
+        "loop": lambda i: _loops(heard[i], said[i]) or _compresses(hypotheses.heard(rows[i])),
+        "burst of insertions": lambda i: bursts[i] >= BURST,
+        "faster than speech": lambda i: _too_fast(len(heard[i]), rows[i].get("duration_s")),
+        "words on silence": lambda i: not said[i] and bool(heard[i]),
+        "another script": lambda i: _foreign(hypotheses.heard(rows[i]), rows[i].get("language")),
+        "nothing written": lambda i: bool(said[i]) and not heard[i],
+    }
+    found = {name: [row["id"] for i, row in enumerate(rows) if test(i)] for name, test in tests.items()}
+    return {
+        name: {"utterances": len(ids), "share": len(ids) / len(rows) if rows else None, "ids": ids[:SHOWN]}
+        for name, ids in found.items()
+    }
+
+
+def _loops(heard: list[str], said: list[str]) -> bool:
+    match = _LOOP.search(" ".join(heard))
+    return bool(match) and not _LOOP.search(" ".join(said))
+
+
+def _compresses(text: str) -> bool:
+    content = text.encode("utf-8", "replace")
+    return len(content) > 40 and len(content) / len(zlib.compress(content)) > COMPRESSION_RATIO
+
+
+def _longest_burst(kinds: list[str]) -> int:
+    longest = run = 0
+    for kind in kinds:
+        run = run + 1 if kind == "insertion" else 0
+        longest = max(longest, run)
+    return longest
+
+
+def _too_fast(words: int, duration_s: float | None) -> bool:
+    return bool(duration_s) and words > BURST and words / float(duration_s or 1) > WORDS_PER_S
+
+
+def _foreign(text: str, language: str | None) -> bool:
+    """Whether more than half of the letters are of another script than the language's."""
+    script = _SCRIPTS.get((language or "en").lower().split("-")[0])
+    letters = [unicodedata.name(character, "") for character in text if character.isalpha()]
+    return script is not None and sum(not name.startswith(script) for name in letters) > len(letters) / 2

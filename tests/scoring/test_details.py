@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smallvoice.scoring.details import details
+from smallvoice.scoring.groups import Row
+from smallvoice.scoring.hallucination import signs
+
+
+def row(number: int, reference: str, hypothesis: str, **facts: object) -> Row:
+    return {"id": f"u{number}", "reference": reference, "hypothesis": hypothesis, "language": "en", **facts}
+
+
+def test_characters_utterances_and_words() -> None:
+    found = details(
+        [
+            row(0, "THE BEAR", "The beer."),
+            row(1, "A BEAR", "a beer"),
+            row(2, "YES", "yes"),
+            row(3, "NO", "so no no no"),
+            row(4, "GO HOME", "go"),
+        ]
+    )
+    assert found["cer"] == {"characters": 26, "errors": 1 + 1 + 9 + 5, "cer": 16 / 26}
+    assert (found["perfect"], found["over_100"]) == (1, 1)
+    assert found["confused"] == [{"reference": "bear", "hypothesis": "beer", "count": 2}]
+    assert found["inserted"] == [{"word": "no", "count": 2}, {"word": "so", "count": 1}]
+    assert found["deleted"] == [{"word": "home", "count": 1}]
+
+
+def test_nothing_is_no_rate() -> None:
+    assert details([row(0, "", "")])["cer"]["cer"] is None
+
+
+@pytest.mark.parametrize(
+    ("sign", "reference", "hypothesis", "facts"),
+    [
+        ("loop", "go home", "go home go home go home go home", {}),
+        ("loop", "a story", "and then he said " * 30, {}),
+        ("burst of insertions", "yes", "yes that is what I always wanted to say", {}),
+        ("faster than speech", "one two", "one two three four five six seven eight nine ten", {"duration_s": 1.0}),
+        ("words on silence", "", "Thank you.", {}),
+        ("another script", "hello", "привет", {}),
+        ("nothing written", "hello", "...", {"language": "fr"}),
+    ],
+)
+def test_signs_of_text_that_nobody_said(sign: str, reference: str, hypothesis: str, facts: dict[str, object]) -> None:
+    assert signs([row(0, reference, hypothesis, **facts)])[sign]["ids"] == ["u0"]
+
+
+def test_real_speech_shows_none() -> None:
+    rows = [
+        row(0, "no no no no no", "no no no no no", duration_s=2.0),
+        row(1, "the bear went home", "a bear went", duration_s=3.0),
+        row(2, "", ""),
+        row(3, "приветствую", "привет", language="ru"),
+        row(4, "北京", "北京", language="zh"),
+    ]
+    assert [sign for sign, found in signs(rows).items() if found["utterances"]] == []
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.text(max_size=30), st.text(max_size=30)), max_size=4))
+def test_any_text_gives_numbers(pairs: list[tuple[str, str]]) -> None:
+    rows = [row(number, *pair) for number, pair in enumerate(pairs)]
+    assert details(rows)["perfect"] <= len(rows)
+    assert all(found["utterances"] <= len(rows) for found in signs(rows).values())

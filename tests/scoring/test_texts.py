@@ -1,0 +1,152 @@
+"""`smallvoice score`: files of other recognisers, paired and scored."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from smallvoice import cli, verbs
+from smallvoice.errors import InputError
+from smallvoice.scoring import texts
+from smallvoice.scoring.compare import score
+
+FILES = {
+    "kaldi": ("ref", "u1 THE SMALL VOICE\nu2 {A / THE} BOY\n", "hyp", "u2 the boy\nu1 the small noise\n"),
+    "lines": ("ref.txt", "THE SMALL VOICE\n{A / THE} BOY\n", "hyp.txt", "the small noise\nthe boy\n"),
+    "tsv": ("ref.tsv", "id\ttext\nu1\tTHE SMALL VOICE\nu2\t{ A / THE } BOY\n", "hyp.tsv", "u1\tthe small noise\nu2\tthe boy\n"),
+    "csv": ("ref.csv", 'id,text\nu1,THE SMALL VOICE\nu2,"{ A / THE } BOY"\n', "hyp.csv", "u1,the small noise\nu2,the boy\n"),
+    "trn": ("ref.trn", "THE SMALL VOICE (u1)\n{ A / THE } BOY (u2)\n", "hyp.trn", "the boy (u2)\nthe small noise (u1)\n"),
+    "jsonl": (
+        "ref.jsonl",
+        '{"id": "u1", "reference": "THE SMALL VOICE"}\n{"id": "u2", "text": "{ A / THE } BOY"}\n',
+        "hyp.jsonl",
+        '{"utt_id": "u1", "hypothesis": "the small noise"}\n\n{"key": "u2", "pred_text": "the boy"}\n',
+    ),
+    "stm and ctm": (
+        "ref.stm",
+        ";; a comment\nr1 1 Ann 0 2 THE SMALL VOICE\nr2 1 Ben 0 2 { A / THE } BOY\n",
+        "hyp.ctm",
+        "r1 1 0.1 0.2 the\nr1 1 0.4 0.2 small\nr1 1 0.7 0.2 noise\nr2 1 0.1 0.2 the\nr2 1 0.4 0.2 boy\n",
+    ),
+    "seglst": (
+        "ref.json",
+        json.dumps(
+            [
+                {"session_id": "r", "speaker": "Ann", "start_time": 1, "end_time": 2, "words": "VOICE"},
+                {"session_id": "r", "speaker": "Ann", "start_time": 0, "end_time": 1, "words": "THE SMALL"},
+                {"session_id": "r", "speaker": "Ben", "start_time": 2, "end_time": 3, "words": "{ A / THE } BOY"},
+            ]
+        ),
+        "hyp.json",
+        json.dumps(
+            [
+                {"session_id": "r", "speaker": "Ann", "start_time": 0, "end_time": 2, "words": "the small noise"},
+                {"session_id": "r", "speaker": "Ben", "start_time": 2, "end_time": 3, "words": "the boy"},
+            ]
+        ),
+    ),
+}
+
+
+def write(folder: Path, name: str) -> tuple[Path, Path]:
+    reference, said, hypothesis, heard = FILES[name]
+    (folder / reference).write_text(said.replace("{A / THE}", "{ A / THE }"), encoding="utf-8")
+    (folder / hypothesis).write_text(heard, encoding="utf-8")
+    return folder / reference, folder / hypothesis
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_form_gives_the_same_scores(tmp_path: Path, name: str) -> None:
+    rows, missing = texts.pair(*write(tmp_path, name))
+    assert not missing and len(rows) == 2
+    counted = score(rows)["wer"]["lower_cased"]
+    assert (counted["words"], counted["errors"]) == (5, 1)
+
+
+def test_a_reference_without_hypothesis_is_deleted_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reference, hypothesis = write(tmp_path, "trn")
+    hypothesis.write_text("the boy (u2)\n", encoding="utf-8")
+    scores = verbs.score(reference, hypothesis)
+    assert scores["wer"]["lower_cased"]["deletions"] == 3
+    assert "1 reference without a hypothesis, counted as deleted: u1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "heard", "problem"),
+    [
+        ("trn", None, "the boy (u2)\nthe boy (u3)\n", "1 id not in"),
+        ("trn", None, "the boy (u2)\nthe boy (u2)\n", "1 id given more than once: u2"),
+        ("trn", None, "the boy\n", "hyp.trn:1: expected a text and its id in parentheses"),
+        ("trn", "", None, "no texts in it"),
+        ("lines", None, "one\n", "has 2 lines and"),
+        ("jsonl", None, "[]\n", "hyp.jsonl:1: not a JSON object"),
+        ("jsonl", None, '{"id": "u1"}\n', "hyp.jsonl:1: expected an id"),
+        ("stm and ctm", "r1 1 Ann zero 2 HI\n", None, "not STM: none of 1 lines"),
+        ("seglst", "{}", None, "not a JSON list"),
+    ],
+)
+def test_what_cannot_be_scored_is_said(
+    tmp_path: Path, name: str, said: str | None, heard: str | None, problem: str
+) -> None:
+    reference, hypothesis = write(tmp_path, name)
+    if said is not None:
+        reference.write_text(said, encoding="utf-8")
+    if heard is not None:
+        hypothesis.write_text(heard, encoding="utf-8")
+    with pytest.raises(InputError, match=problem.replace("(", r"\(")):
+        texts.pair(reference, hypothesis)
+
+
+def test_timed_and_untimed_files_do_not_go_together(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has times and"):
+        texts.pair(write(tmp_path, "stm and ctm")[0], write(tmp_path, "trn")[1])
+    with pytest.raises(InputError, match="no such file"):
+        texts.pair(tmp_path / "absent", tmp_path / "absent")
+
+
+def test_examples_of_meeteval(shared_data: Path) -> None:
+    folder = shared_data / "scoring" / "meeteval"
+    if not folder.is_dir():
+        pytest.skip("no scoring data")
+    for reference, hypothesis in (
+        ("text_ref", "text_hyp"),
+        ("ref.stm", "hyp.stm"),
+        ("refA.stm", "hypA.stm"),
+        ("refB.stm", "hypB.stm"),
+        ("ref_siso.stm", "hyp_siso.stm"),
+        ("ref.seglst.json", "hyp.seglst.json"),
+        ("ref.stm", "hyp1.ctm"),
+    ):
+        rows, missing = texts.pair(folder / reference, folder / hypothesis)
+        found = score(rows)["wer"]["raw"]
+        assert not missing and found["words"] > 20 and found["wer"] is not None and found["wer"] < 0.8, reference
+    rows, _ = texts.pair(folder / "text_ref", folder / "text_hyp")
+    assert score(rows)["wer"]["raw"]["errors"] == 9
+
+
+def test_the_command_prints_json_and_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = [str(path) for path in write(tmp_path, "kaldi")]
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["score", *paths, "--json"])
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["wer"]["lower_cased"]["errors"] == 1
+    assert "child, spellings alike" in shown.err
+
+
+def test_a_hundred_lines_take_half_a_second(tmp_path: Path) -> None:
+    """Of a whole process, warm: 0.5 s on an idle machine. CI's is not idle, so three times that is the bound here."""
+    lines = [f"u{number} the small voice said {number} words isn't it" for number in range(100)]
+    for name in ("ref", "hyp"):
+        (tmp_path / name).write_text("\n".join(lines), encoding="utf-8")
+    command = [sys.executable, "-m", "smallvoice", "score", str(tmp_path / "ref"), str(tmp_path / "hyp"), "--json"]
+    times = []
+    for _ in range(4):
+        started = time.monotonic()
+        subprocess.run(command, check=True, capture_output=True)
+        times.append(time.monotonic() - started)
+    assert min(times) < 1.5
