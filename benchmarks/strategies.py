@@ -110,9 +110,7 @@ def at_30_s(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     adapter, full = RunFolder(folder).adapter, RunFolder(folder / "full").adapter
     shutil.copytree(adapter, full, dirs_exist_ok=True)
     write_json(full / tuned.FILE, {**read_json(full / tuned.FILE), "window": recipes.as_dict(FULL_WINDOW)})
-    block = evaluate(
-        str(full), options.corpus, folder / "full", split="dev", decode=GREEDY, select=options.select_dev
-    )
+    block = evaluate(str(full), options.corpus, folder / "full", split="dev", decode=GREEDY, select=options.select_dev)
     normalised: dict[str, Any] = block["wer"]["normalised"]
     return normalised
 

@@ -22,6 +22,7 @@ ORDER = [
     "corpus",
     "scoring",
     "report",
+    "judging",
 ]
 ORDER += [
     "model",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from smallvoice import cli, studies, verbs
+from smallvoice import cli, judging, studies, verbs
 from tests import tiny
 
 FLAGS = {
@@ -22,7 +22,7 @@ FLAGS = {
     "configure": "out corpus recipe set",
     "train": "recipe corpus out set",
     "evaluate": "model corpus split out select language",
-    "compare": "before after out resamples",
+    "compare": "before after out resamples fail_unless",
     "score": "reference hypothesis language",
     "report": "run corpus",
     "run": "recipe set data out force rehash folds",
@@ -46,7 +46,9 @@ def test_flags_are_frozen() -> None:
         function = getattr(cli, verb)
         assert " ".join(name for name in inspect.signature(function).parameters if name != "common") == flags
         assert inspect.signature(function).parameters["common"].annotation == "Common"
-        assert callable(getattr(verbs, verb, None) or getattr(studies, verb)), "a verb is a Python function too"
+        assert any(callable(getattr(home, verb, None)) for home in (verbs, judging, studies)), (
+            "a verb is a Python function too"
+        )
     assert set(cli.Common.__dataclass_fields__) == {"json", "debug"}
     transcripts = "format tiers chat_text speakers pattern text_rules set"
     assert " ".join(cli.Transcripts.__dataclass_fields__) == transcripts

@@ -1,6 +1,6 @@
 """Fine-tune Whisper on the voices it heard least, and measure honestly what changed.
 
-The verbs of the command line are functions here: `prepare`, `configure`, `train`, `evaluate`, `compare`,
+The verbs of the command line are functions here: `prepare`, `configure`, `train`, `evaluate`, `compare`, `score`,
 `report`, `run`, `demo`, `doctor`.
 """
 
@@ -10,12 +10,12 @@ from importlib.metadata import version
 from typing import Any
 
 __version__ = version("smallvoice")
-__all__ = ["compare", "configure", "demo", "doctor", "evaluate", "prepare", "report", "run", "train"]
+__all__ = ["compare", "configure", "demo", "doctor", "evaluate", "prepare", "report", "run", "score", "train"]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from smallvoice import verbs
+        from smallvoice import judging, verbs
 
-        return getattr(verbs, name)
+        return getattr(judging, name, None) or getattr(verbs, name)
     raise AttributeError(f"module 'smallvoice' has no attribute {name!r}")

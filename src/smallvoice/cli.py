@@ -10,12 +10,12 @@ import os
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import CycloptsError, Parameter
 
 from smallvoice import recipe_file as recipes
-from smallvoice import verbs
+from smallvoice import judging, verbs
 from smallvoice.cli_app import Common, Split, answer, app
 from smallvoice.cli_corpus import Transcripts, audit, convert, inspect, prepare, read
 from smallvoice.cli_study import learning_curve, search
@@ -126,6 +126,7 @@ def compare(
     *,
     out: Path | None = None,
     resamples: int = EvaluateRecipe.resamples,
+    fail_unless: Literal["better"] | None = None,
     common: Common = Common(),
 ) -> None:
     """Compare two files of hypotheses of the same utterances.
@@ -140,9 +141,11 @@ def compare(
         Write comparative_analysis.json here.
     resamples
         Bootstrap resamples over speakers.
+    fail_unless
+        Exit with 3 unless the verdict is this; for CI.
     """
     recipe = recipes.build({"evaluate": {"resamples": resamples}}, where="--resamples").evaluate
-    answer(verbs.compare(before, after, out=out, recipe=recipe), common)
+    answer(judging.compare(before, after, out=out, recipe=recipe, fail_unless=fail_unless), common)
 
 
 @app.command(sort_key=6)
@@ -158,7 +161,7 @@ def score(reference: Path, hypothesis: Path, /, *, language: str | None = None, 
     language
         The language of rows that do not say theirs; English if not given.
     """
-    answer(verbs.score(reference, hypothesis, language=language), common)
+    answer(judging.score(reference, hypothesis, language=language), common)
 
 
 @app.command(sort_key=6)
@@ -170,7 +173,7 @@ def report(run: Path, /, *, corpus: Path | None = None, common: Common = Common(
     corpus
         The prepared corpus, where it is not in the run folder.
     """
-    path = verbs.report(run, corpus=corpus)
+    path = judging.report(run, corpus=corpus)
     answer({"report": str(path)}, common, says=str(path))
 
 

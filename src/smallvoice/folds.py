@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from smallvoice import pipeline, verbs
+from smallvoice import judging, pipeline, verbs
 from smallvoice import recipe_file as recipes
 from smallvoice.errors import Finding, InputError, RecipeError
 from smallvoice.recipe import Recipe, SplitName
@@ -143,8 +143,8 @@ def _pool(recipe: Recipe, pooled: RunFolder, folders: list[RunFolder]) -> dict[s
     write_json(pooled.path / "folds.json", {"number": len(folders), "folds": [_row(folder) for folder in folders]})
     console.print(table(read_json(pooled.path / "folds.json")))
     base, tuned = (pooled.hypotheses(system, SPLIT) for system in ("base", "tuned"))
-    analysis = verbs.compare(base, tuned, out=pooled.comparison, recipe=recipe.evaluate)
-    verbs.report(pooled.path)
+    analysis = judging.compare(base, tuned, out=pooled.comparison, recipe=recipe.evaluate)
+    judging.report(pooled.path)
     return analysis
 
 

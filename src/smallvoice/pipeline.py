@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from smallvoice import machine, verbs
+from smallvoice import judging, machine, verbs
 from smallvoice import recipe_file as recipes
 from smallvoice.corpus.utterance import open_corpus
 from smallvoice.errors import RecipeError
@@ -112,7 +112,7 @@ class _Run:
         self._stage(
             "report",
             digest(compared),
-            lambda: verbs.report(folder.path),
+            lambda: judging.report(folder.path),
             made=(folder.report,),
             needs=("compare",),
         )
@@ -218,7 +218,7 @@ class _Run:
 
     def _compare(self) -> object:
         base, tuned = (self.folder.hypotheses(system, self.recipe.evaluate.split) for system in ("base", "tuned"))
-        return verbs.compare(base, tuned, out=self.folder.comparison, recipe=self.recipe.evaluate)
+        return judging.compare(base, tuned, out=self.folder.comparison, recipe=self.recipe.evaluate)
 
     def _say_where(self, rate: float) -> None:
         """What times and figures of this run must be read beside. A stage that was cut off has its last part's time."""

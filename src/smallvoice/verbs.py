@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from smallvoice import recipe_file as recipes
-from smallvoice.errors import InputError, require
+from smallvoice.errors import require
 from smallvoice.recipe import CorpusRecipe, DecodeRecipe, EvaluateRecipe, Recipe
 from smallvoice.storage import write_json
 from smallvoice.terminal import TrainingProgress, console, progress
@@ -209,70 +209,6 @@ def evaluate(
         f"{block['wer']['raw']['words']} words: WER {shown} ({speed})"
     )
     return block
-
-
-def compare(
-    before: Path, after: Path, *, out: Path | None = None, recipe: EvaluateRecipe | None = None
-) -> dict[str, Any]:
-    """Compare two files of hypotheses of the same utterances.
-
-    Returns:
-        The content of `comparative_analysis.json`.
-
-    Raises:
-        SmallvoiceError: the files cannot be paired.
-    """
-    from smallvoice.scoring import compare as comparing
-    from smallvoice.scoring import hypotheses
-    from smallvoice.scoring.table import comparison_table
-
-    rows = hypotheses.read(before), hypotheses.read(after)
-    analysis = comparing.compare(*rows, recipe or EvaluateRecipe(), names=(str(before), str(after)))
-    if out is not None:
-        write_json(out, analysis)
-    console.print(comparison_table(analysis))
-    return analysis
-
-
-def score(reference: Path, hypothesis: Path, *, language: str | None = None) -> dict[str, Any]:
-    """Score texts from any recogniser: JSONL, TSV, CSV, TRN, STM, CTM, SegLST, Kaldi text, or line by line.
-
-    Args:
-        reference: what was said; `{a / b}` in it is a choice, `@` nothing.
-        language: of rows that do not say theirs; English if not given.
-
-    Returns:
-        As a model's block of `evaluation_results.json`: word errors in every form, characters, confusions.
-
-    Raises:
-        SmallvoiceError: the files cannot be read or paired.
-    """
-    from smallvoice.scoring import compare as comparing
-    from smallvoice.scoring import texts, wording
-    from smallvoice.scoring.table import score_table
-
-    rows, missing = texts.pair(reference, hypothesis, language)
-    scores = comparing.score(rows, str(reference))
-    console.print(score_table(scores))
-    if missing:
-        console.print(
-            f"{wording.count(len(missing), 'reference')} without a hypothesis, counted as deleted: "
-            f"{', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}"
-        )
-    return scores
-
-
-def report(run: Path, *, corpus: Path | None = None) -> Path:
-    """Write `report.html` of a run. Returns its path.
-
-    Raises:
-        SmallvoiceError: the run has no comparison yet.
-    """
-    from smallvoice.report import write_report
-
-    if not run.is_dir():
-        raise InputError(f"{run}: no such run folder.")
-    return write_report(run, corpus)
 
 
 def run(

@@ -189,7 +189,7 @@ def test_a_regression_is_not_dressed_up(make_run: MakeRun) -> None:
 def test_no_difference_is_said_as_such(make_run: MakeRun) -> None:
     same = rows("base", 0.5)
     page = page_of(make_run(same, [{**row, "system": "tuned"} for row in same]))
-    assert "No difference is shown" in page.text
+    assert "No evidence of a difference" in page.text
 
 
 def test_one_speaker_without_age_gets_numbers_but_no_claim(make_run: MakeRun) -> None:

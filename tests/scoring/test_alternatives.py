@@ -151,7 +151,12 @@ def test_a_number_that_nobody_says_is_a_word() -> None:
 
 @pytest.mark.parametrize(
     ("language", "reference", "hypothesis", "words", "wrong"),
-    [("zh", "我爱北京", "我爱南京。", 4, 1), ("ja", "ねこ", "ねこ", 2, 0), ("th", "แมว", "แมว", 3, 0), ("zh-TW", "用 GPU", "用GPU", 2, 0)],
+    [
+        ("zh", "我爱北京", "我爱南京。", 4, 1),
+        ("ja", "ねこ", "ねこ", 2, 0),
+        ("th", "แมว", "แมว", 3, 0),
+        ("zh-TW", "用 GPU", "用GPU", 2, 0),
+    ],
 )
 def test_languages_without_spaces_are_scored_by_character(
     language: str, reference: str, hypothesis: str, words: int, wrong: int

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from smallvoice.errors import InputError
+from smallvoice.errors import Finding, InputError
 from smallvoice.recipe import EvaluateRecipe
-from smallvoice.scoring import compare, hypotheses
+from smallvoice.scoring import compare, hypotheses, verdict
 from smallvoice.scoring.table import comparison_table
 from smallvoice.storage import write_jsonl
 
@@ -111,25 +111,25 @@ def test_compare_shows_both_and_the_change() -> None:
 
 def test_the_verdict_names_the_numbers_and_the_rule() -> None:
     texts = ["the small boy", "a small voice", "a tall choice"] * 4
-    verdict = compare.compare(system("base", texts), system("tuned", ["THE SMALL VOICE"] * 12), QUICK)["verdict"]
-    assert verdict["outcome"] == "lower"
-    assert verdict["sentence"] == (
-        "normalised WER 55.6 % → 0.0 %, −100 % relative: lower, the interval excludes zero"
+    found = compare.compare(system("base", texts), system("tuned", ["THE SMALL VOICE"] * 12), QUICK)["verdict"]
+    assert found["outcome"] == "no evidence", "four speakers are none"
+    assert found["sentence"] == (
+        "normalised WER 55.6 % → 0.0 %, −100 % relative: better on these, but 4 speakers are no evidence for others"
     ), "of no errors at all no ratio has an interval"
-    assert verdict["caution"] == "Only 4 speakers: so few say little about other speakers."
+    assert found["caution"] is None
 
 
 def test_a_regression_is_called_higher_and_has_no_gain_to_divide() -> None:
     good, bad = ["THE SMALL VOICE"] * 7 + ["THE SMALL BOYS"], ["a tall choice"] * 8
     both = compare.compare(system("base", good), system("tuned", bad), QUICK)
-    assert both["verdict"]["outcome"] == "higher"
+    assert both["verdict"]["outcome"] == "no evidence" and "worse on these" in both["verdict"]["sentence"]
     assert both["formatting"]["share"] is None and both["formatting"]["raw_gain"] < 0
     assert "no gain to divide" in both["formatting"]["sentence"]
 
 
 def test_the_same_file_twice_shows_no_difference() -> None:
     both = compare.compare(BASE, BASE, QUICK)
-    assert both["verdict"]["outcome"] == "undecided"
+    assert both["verdict"]["outcome"] == "no evidence"
     assert both["overall"]["normalised"]["probability_of_improvement"] == 0
 
 
@@ -243,3 +243,71 @@ def test_the_table_holds_the_numbers_and_takes_names_as_text() -> None:
         console.print(comparison_table(compare.compare(BASE, tuned, QUICK)))
     shown = captured.get()
     assert "[red]x[/red]" in shown and "−75 %" in shown and "age 5–7" in shown and "normalised WER" in shown
+
+
+def many(name: str, wrong: dict[int, str], **facts: object) -> list[dict[str, object]]:
+    """Eight speakers of four utterances each; `wrong`: what is heard in each utterance of a speaker, by number."""
+    texts = [wrong.get(speaker, "THE SMALL VOICE") for speaker in range(8) for _ in range(4)]
+    rows = system(name, texts, **facts)
+    return [
+        {**each, "speaker": f"S{number // 4:04d}", "gender": "f" if number < 20 else "m"}
+        for number, each in enumerate(rows)
+    ]
+
+
+BAD = {speaker: "THE TALL CHOICE" if speaker % 2 else "THE SMALL CHOICE" for speaker in range(8)}
+
+
+def test_better_is_better_for_more_than_five_speakers() -> None:
+    both = compare.compare(many("base", BAD), many("tuned", {0: "THE SMALL CHOICE"}), QUICK)
+    assert both["verdict"]["outcome"] == "better" and both["verdict"]["but"] == []
+    assert both["matched_pairs"]["segments"] == 32 and both["matched_pairs"]["p"] < 1e-6
+    assert compare.compare(many("base", {}), many("tuned", BAD), QUICK)["verdict"]["outcome"] == "worse"
+
+
+def test_better_but_says_for_whom_it_is_worse() -> None:
+    """Six girls and twelve boys; the boys gain much, the girls lose a little each."""
+    before, after = [], []
+    for speaker in range(18):
+        girl = speaker < 6
+        bad = "A TALL CHOICE" if speaker % 3 else "THE TALL CHOICE"
+        worse = "THE SMALL CHOICE" if speaker % 2 else "THE TALL VOICE"
+        who = {"speaker": f"S{speaker:04d}", "gender": "f" if girl else "m"}
+        before.append({**row(speaker, "THE SMALL VOICE" if girl else bad), **who, "system": "base"})
+        after.append({**row(speaker, worse if girl else "THE SMALL VOICE"), **who, "system": "tuned"})
+    both = compare.compare(before, after, QUICK)
+    assert both["verdict"]["outcome"] == "better but"
+    assert both["verdict"]["but"] == ["f is worse (0.0 % → 33.3 %)"]
+    genders = {group["group"]: group for group in both["groups"]["gender"]}
+    assert genders["m"]["normalised"]["b"]["errors"] == 0 and genders["f"]["speakers"] == 6
+    assert both["gaps"]["gender"]["best"] == "m" and both["gaps"]["gender"]["b"]["points"] == pytest.approx(1 / 3)
+    assert [speaker["unit"] for speaker in both["by_speaker"]] == [f"S{number:04d}" for number in range(18)]
+    assert_strict_json(both)
+
+
+def test_loops_are_held_against_a_better_model() -> None:
+    looped = {0: "THE SMALL VOICE " * 6}
+    both = compare.compare(many("base", BAD), many("tuned", looped), QUICK)
+    assert both["hallucination"]["b"]["loop"]["utterances"] == 4
+    if both["verdict"]["outcome"] != "no evidence":  # four loops weigh as many errors as all the rest
+        assert "loop" in both["verdict"]["sentence"]
+    assert verdict.loop_buts(both["hallucination"]["a"], both["hallucination"]["b"]) == [
+        "more utterances loop (0.0 % → 12.5 %)"
+    ]
+
+
+def test_fail_unless_better_is_for_ci(tmp_path: Path) -> None:
+    from smallvoice import judging
+
+    for name, rows in (("base", many("base", BAD)), ("tuned", many("tuned", {}))):
+        write_jsonl(tmp_path / f"{name}.jsonl", rows)
+    judging.compare(tmp_path / "base.jsonl", tmp_path / "tuned.jsonl", recipe=QUICK, fail_unless="better")
+    with pytest.raises(Finding, match="Not better"):
+        judging.compare(tmp_path / "tuned.jsonl", tmp_path / "base.jsonl", recipe=QUICK, fail_unless="better")
+
+
+def test_columns_of_the_users_own_are_groups() -> None:
+    rows = [{**each, "task": "words" if number % 2 else "sentences"} for number, each in enumerate(many("base", BAD))]
+    both = compare.compare(rows, [{**each, "system": "tuned"} for each in rows], QUICK)
+    assert [group["group"] for group in both["groups"]["task"]] == ["sentences", "words"]
+    assert set(both["groups"]) == {"gender", "task"}

@@ -69,7 +69,11 @@ def test_what_cannot_be_divided_is_none() -> None:
     assert no_errors.absolute == 3 / 40 and no_errors.relative is None and no_errors.relative_interval is None
     assert no_errors.interval_a is None, "a rate of zero has no logarithm, and its interval is not zero to zero"
     alone = changed([[4, 3, 40]])
-    assert alone.absolute == pytest.approx(-1 / 40) and alone.absolute_interval is None and alone.probability_of_improvement is None
+    assert (
+        alone.absolute == pytest.approx(-1 / 40)
+        and alone.absolute_interval is None
+        and alone.probability_of_improvement is None
+    )
 
 
 def test_a_gain_that_rests_on_one_speaker_has_no_ratio() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from smallvoice import cli, verbs
+from smallvoice import cli, judging
 from smallvoice.errors import InputError
 from smallvoice.scoring import texts
 from smallvoice.scoring.compare import score
@@ -18,9 +18,24 @@ from smallvoice.scoring.compare import score
 FILES = {
     "kaldi": ("ref", "u1 THE SMALL VOICE\nu2 {A / THE} BOY\n", "hyp", "u2 the boy\nu1 the small noise\n"),
     "lines": ("ref.txt", "THE SMALL VOICE\n{A / THE} BOY\n", "hyp.txt", "the small noise\nthe boy\n"),
-    "tsv": ("ref.tsv", "id\ttext\nu1\tTHE SMALL VOICE\nu2\t{ A / THE } BOY\n", "hyp.tsv", "u1\tthe small noise\nu2\tthe boy\n"),
-    "csv": ("ref.csv", 'id,text\nu1,THE SMALL VOICE\nu2,"{ A / THE } BOY"\n', "hyp.csv", "u1,the small noise\nu2,the boy\n"),
-    "trn": ("ref.trn", "THE SMALL VOICE (u1)\n{ A / THE } BOY (u2)\n", "hyp.trn", "the boy (u2)\nthe small noise (u1)\n"),
+    "tsv": (
+        "ref.tsv",
+        "id\ttext\nu1\tTHE SMALL VOICE\nu2\t{ A / THE } BOY\n",
+        "hyp.tsv",
+        "u1\tthe small noise\nu2\tthe boy\n",
+    ),
+    "csv": (
+        "ref.csv",
+        'id,text\nu1,THE SMALL VOICE\nu2,"{ A / THE } BOY"\n',
+        "hyp.csv",
+        "u1,the small noise\nu2,the boy\n",
+    ),
+    "trn": (
+        "ref.trn",
+        "THE SMALL VOICE (u1)\n{ A / THE } BOY (u2)\n",
+        "hyp.trn",
+        "the boy (u2)\nthe small noise (u1)\n",
+    ),
     "jsonl": (
         "ref.jsonl",
         '{"id": "u1", "reference": "THE SMALL VOICE"}\n{"id": "u2", "text": "{ A / THE } BOY"}\n',
@@ -71,7 +86,7 @@ def test_every_form_gives_the_same_scores(tmp_path: Path, name: str) -> None:
 def test_a_reference_without_hypothesis_is_deleted_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     reference, hypothesis = write(tmp_path, "trn")
     hypothesis.write_text("the boy (u2)\n", encoding="utf-8")
-    scores = verbs.score(reference, hypothesis)
+    scores = judging.score(reference, hypothesis)
     assert scores["wer"]["lower_cased"]["deletions"] == 3
     assert "1 reference without a hypothesis, counted as deleted: u1" in capsys.readouterr().err
 

@@ -16,7 +16,7 @@ class Headline:
     """The answer in plain words."""
 
     outcome: str
-    """`lower`, `higher`, `undecided` or `unknown`: the comparison's own word."""
+    """The comparison's own word, such as `better but`."""
     title: str
     explanation: str
     rule: str
@@ -40,9 +40,10 @@ def headline(comparison: Block) -> Headline:
     relative, outcome = block["relative"]["change"], verdict["outcome"]
     size = wording.percent(abs(relative), 0) if relative is not None else None
     titles = {
-        "lower": f"{size} fewer word errors" if size else "Fewer word errors",
-        "higher": f"{size} more word errors" if size else "More word errors",
-        "undecided": "No difference is shown",
+        "better": f"{size} fewer word errors" if size else "Fewer word errors",
+        "better but": f"{size} fewer word errors, but …" if size else "Fewer word errors, but …",
+        "worse": f"{size} more word errors" if size else "More word errors",
+        "no evidence": "No evidence of a difference",
         "unknown": "Nothing can be claimed",
     }
     return Headline(
@@ -134,6 +135,8 @@ def notes(comparison: Block) -> list[str]:
     found = []
     if comparison["verdict"]["caution"]:
         found.append(comparison["verdict"]["caution"])
+    if comparison["verdict"]["but"]:
+        found.append(f"Better as a whole, but {'; '.join(comparison['verdict']['but'])}.")
     small = [group["group"] for group in comparison["by_age"] if group["units"] < 5]
     if small and len(comparison["by_age"]) > 1:
         found.append(f"Fewer than 5 speakers in these age groups, so little can be said of them: {', '.join(small)}.")
@@ -174,9 +177,9 @@ def _how_sure(comparison: Block) -> list[str]:
         return [f"There is no interval: {bootstrap['why_no_interval'] or 'the change is not defined'}."]
     drawn = wording.count(bootstrap["units"], bootstrap["unit"].split(",")[0])
     return [
-        f"When the {drawn} are drawn again and again, the change lies between "
+        f"Judged by how much the {drawn} differ, the change for others like them lies between "
         f"{wording.signed_percent(bounds[0])} and {wording.signed_percent(bounds[1])} "
-        f"in {confidence_name(comparison)} of the draws."
+        f"({confidence_name(comparison)} interval)."
     ]
 
 

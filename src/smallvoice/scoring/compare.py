@@ -6,16 +6,18 @@ negative is better. `null` stands where a number does not exist, never NaN.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smallvoice.recipe import EvaluateRecipe
-from smallvoice.scoring import groups, hallucination, hypotheses, normalize, significance, verdict
+from smallvoice.scoring import groups, hallucination, hypotheses, matched_pairs, normalize, significance, verdict
 from smallvoice.scoring.details import details
 from smallvoice.scoring.groups import Row
-from smallvoice.scoring.word_errors import ErrorCounts, count_all, total
+from smallvoice.scoring.word_errors import ErrorCounts, align_all, count_all, total
 
 Counts = dict[str, list[ErrorCounts]]
 """Form → the counts of every utterance."""
@@ -74,16 +76,32 @@ def compare(
     unflagged = _unflagged(rows_a)
     overall = both.section(everyone)
     bootstrap = both.bootstrap(everyone)
+    by_age = [
+        {"group": band, **both.size(positions), **both.section(positions)}
+        for band, positions in groups.by_age(rows_a).items()
+    ]
+    by_column = {
+        name: [
+            {"group": group, **both.size(positions), **both.section(positions, forms=("normalised",))}
+            for group, positions in members.items()
+        ]
+        for name, members in groups.by_columns(rows_a).items()
+    }
+    signs = {"a": hallucination.signs(rows_a), "b": hallucination.signs(rows_b)}
+    buts = verdict.group_buts([*by_age, *(group for found in by_column.values() for group in found)])
+    buts += verdict.loop_buts(signs["a"], signs["b"])
     return {
         **_about(rows_a),
         "systems": {"a": rows_a[0].get("system"), "b": rows_b[0].get("system")},
-        "verdict": verdict.verdict(overall["normalised"], bootstrap),
+        "verdict": verdict.verdict(overall["normalised"], bootstrap, buts),
         "overall": overall,
         "formatting": verdict.formatting(overall, str(rows_a[0].get("system"))),
-        "by_age": [
-            {"group": band, **both.size(positions), **both.section(positions)}
-            for band, positions in groups.by_age(rows_a).items()
-        ],
+        "matched_pairs": _matched_pairs(rows_a, rows_b),
+        "by_age": by_age,
+        "groups": by_column,
+        "gaps": both.gaps({"age": groups.by_age(rows_a), **groups.by_columns(rows_a)}),
+        "by_speaker": both.by_speaker(),
+        "hallucination": signs,
         "without_flagged": both.section(unflagged) if len(unflagged) < len(rows_a) else None,
         "not_decoded": {"a": _not_decoded(rows_a), "b": _not_decoded(rows_b)},
         "capped": {"a": _num_capped(rows_a), "b": _num_capped(rows_b)},
@@ -117,17 +135,58 @@ class _Pair:
     def size(self, positions: list[int]) -> dict[str, int]:
         return {**_size(self.rows, positions), "units": len({self.units[position] for position in positions})}
 
-    def section(self, positions: list[int]) -> dict[str, Any]:
-        """Every form of the chosen utterances: both models, the change and its intervals."""
+    def section(self, positions: list[int], forms: Sequence[str] = normalize.FORMS) -> dict[str, Any]:
+        """The forms of the chosen utterances: both models, the change and its intervals."""
         units = sorted({self.units[position] for position in positions})
         rule = self.evaluate
         blocks = {}
-        for form in normalize.FORMS:
+        for form in forms:
             a = total([self.counts_a[form][position] for position in positions])
             b = total([self.counts_b[form][position] for position in positions])
             table = self._per_unit(form, positions, units)
             blocks[form] = _block(a, b, significance.change(table, rule.resamples, rule.seed, rule.confidence))
         return blocks
+
+    def gaps(self, groupings: dict[str, dict[str, list[int]]]) -> dict[str, Any]:
+        """For each grouping the best and the worst group of B, of those with enough speakers, and how far apart."""
+        found = {}
+        for name, members in groupings.items():
+            tables = {}
+            for group, positions in members.items():
+                units = sorted({self.units[position] for position in positions})
+                if group != "unknown" and len(units) >= groups.FEW_SPEAKERS:
+                    tables[group] = self._per_unit("normalised", positions, units)
+            rated = {group: table for group, table in tables.items() if table[:, 3].sum()}
+            if len(rated) < 2:
+                continue
+            order = sorted(rated, key=lambda group: rated[group][:, 2].sum() / rated[group][:, 3].sum())
+            best, worst = rated[order[0]], rated[order[-1]]
+            sides = {
+                side: significance.gap(best[:, columns], worst[:, columns], self.evaluate.confidence)
+                for side, columns in (("a", slice(0, 2)), ("b", slice(2, 4)))
+            }
+            found[name] = {
+                "best": order[0],
+                "worst": order[-1],
+                **{side: {"points": points, "interval": _list(interval)} for side, (points, interval) in sides.items()},
+            }
+        return found
+
+    def by_speaker(self) -> list[dict[str, Any]]:
+        """Each unit's words and normalised rates, in order."""
+        members: dict[tuple[str, str], list[int]] = {}
+        for position, unit in enumerate(self.units):
+            members.setdefault(unit, []).append(position)
+        found = []
+        for unit, positions in sorted(members.items()):
+            a, b = (
+                total([counts["normalised"][position] for position in positions])
+                for counts in (self.counts_a, self.counts_b)
+            )
+            row = self.rows[positions[0]]
+            who = {"unit": unit[1], "age_years": row.get("age_years"), "gender": row.get("gender")}
+            found.append({**who, "utterances": len(positions), "words": a.words, "a": a.rate, "b": b.rate})
+        return found
 
     def bootstrap(self, positions: list[int]) -> dict[str, Any]:
         """How the intervals were made, or why there are none."""
@@ -154,6 +213,17 @@ class _Pair:
             a, b = self.counts_a[form][position], self.counts_b[form][position]
             table[index[self.units[position]]] += (a.errors, a.words, b.errors, b.words)
         return table
+
+
+def _matched_pairs(rows_a: list[Row], rows_b: list[Row]) -> dict[str, Any]:
+    """MAPSSWE on the normalised words."""
+    rules = [normalize.for_language(row.get("language")) for row in rows_a]
+    said = [rule.reference(row["reference"]) for rule, row in zip(rules, rows_a, strict=True)]
+    aligned = [
+        align_all(said, [rule.tokens(hypotheses.heard(row)) for rule, row in zip(rules, rows, strict=True)])
+        for rows in (rows_a, rows_b)
+    ]
+    return {"method": matched_pairs.METHOD, **asdict(matched_pairs.test(*aligned))}
 
 
 def _block(a: ErrorCounts, b: ErrorCounts, change: significance.Change) -> dict[str, Any]:

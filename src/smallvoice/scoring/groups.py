@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 Row = dict[str, Any]
 """One utterance of a hypotheses file."""
+
+FEW_SPEAKERS = 5
+"""Groups of fewer speakers are shown, and not compared."""
+MOST_GROUPS = 12
+"""A column with more values than these names things, not groups."""
 
 AGE_BANDS = ("≤4", "5–7", "8–10", "11–13", "14–17", "adults", "unknown")
 """In whole years: a child is 7 until the eighth birthday, so 7.9 years are in 5–7."""
@@ -26,6 +32,63 @@ def by_age(rows: list[Row]) -> dict[str, list[int]]:
     for position, row in enumerate(rows):
         members[age_band(row.get("age_years"), row.get("role"))].append(position)
     return {band: positions for band, positions in members.items() if positions}
+
+
+def by_columns(rows: list[Row]) -> dict[str, dict[str, list[int]]]:
+    """What the rows can be grouped by beside age: gender, role, duration, speaking rate, and any column of their own.
+
+    Returns:
+        Name of the grouping → group → positions of its rows, where there are at least two groups.
+    """
+    found = {}
+    for name, label in {**_GROUPINGS, **_own_columns(rows)}.items():
+        members: dict[str, list[int]] = {}
+        for position, row in enumerate(rows):
+            members.setdefault(label(row) or "unknown", []).append(position)
+        named = [group for group in members if group != "unknown"]
+        if 2 <= len(named) <= MOST_GROUPS:
+            found[name] = {group: members[group] for group in _in_order(members)}
+    return found
+
+
+def _in_order(members: dict[str, list[int]]) -> list[str]:
+    ranges = [label for _, label in (*_DURATIONS, *_RATES)]
+    return sorted(members, key=lambda name: (name == "unknown", ranges.index(name) if name in ranges else 0, name))
+
+
+_DURATIONS = ((2.0, "under 2 s"), (4.0, "2–4 s"), (8.0, "4–8 s"), (float("inf"), "over 8 s"))
+_RATES = ((1.5, "under 1.5 words/s"), (2.5, "1.5–2.5 words/s"), (float("inf"), "over 2.5 words/s"))
+
+
+def _range(value: float | None, bounds: tuple[tuple[float, str], ...]) -> str | None:
+    return None if value is None else next(label for upper, label in bounds if value < upper)
+
+
+def _speaking_rate(row: Row) -> str | None:
+    duration_s = row.get("duration_s")
+    return _range(len(str(row["reference"]).split()) / duration_s, _RATES) if duration_s else None
+
+
+_GROUPINGS: dict[str, Callable[[Row], str | None]] = {
+    "gender": lambda row: row.get("gender"),
+    "role": lambda row: row.get("role"),
+    "duration": lambda row: _range(row.get("duration_s"), _DURATIONS),
+    "speaking rate": _speaking_rate,
+}
+_NO_GROUP = frozenset(
+    {"id", "system", "split", "reference", "hypothesis", "decoded", "speaker", "recording", "age_years", "gender"}
+    | {"role", "duration_s", "num_tokens", "avg_logprob", "capped", "synthetic", "flags", "error", "schema_version"}
+)
+
+
+def _own_columns(rows: list[Row]) -> dict[str, Callable[[Row], str | None]]:
+    """Columns with short texts that `evaluate` does not write: a task, a school year, an accent."""
+    names = sorted({key for row in rows for key, value in row.items() if isinstance(value, str)} - _NO_GROUP)
+
+    def label_of(name: str) -> Callable[[Row], str | None]:
+        return lambda row: str(row[name])[:40] if row.get(name) not in (None, "") else None
+
+    return {name: label_of(name) for name in names}
 
 
 def unit_of(row: Row) -> tuple[str, str]:

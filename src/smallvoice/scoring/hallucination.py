@@ -29,7 +29,15 @@ SHOWN = 20
 
 _LOOP = re.compile(r"\b(\w+(?: \w+){0,3})(?: \1\b){%d,}" % (REPEATS - 1))
 _SCRIPTS = {"ar": "ARABIC", "fa": "ARABIC", "ur": "ARABIC", "he": "HEBREW", "el": "GREEK", "hi": "DEVANAGARI"}
-_SCRIPTS |= {"ru": "CYRILLIC", "uk": "CYRILLIC", "bg": "CYRILLIC", "zh": "CJK", "yue": "CJK", "ko": "HANGUL", "th": "THAI"}
+_SCRIPTS |= {
+    "ru": "CYRILLIC",
+    "uk": "CYRILLIC",
+    "bg": "CYRILLIC",
+    "zh": "CJK",
+    "yue": "CJK",
+    "ko": "HANGUL",
+    "th": "THAI",
+}
 _SCRIPTS |= {language: "LATIN" for language in "en de fr es it pt nl sv da no fi pl cs sk hu ro tr id vi af".split()}
 
 

@@ -104,6 +104,30 @@ def change(table: NDArray[np.int64], resamples: int, seed: int, confidence: floa
     )
 
 
+def gap(best: NDArray[np.int64], worst: NDArray[np.int64], confidence: float) -> tuple[float, Interval]:
+    """How much higher the word error rate of one group of speakers is than that of another.
+
+    Args:
+        best, worst: errors and words of each speaker, shape = (num_speakers, 2).
+
+    Returns:
+        The difference, and its interval from both groups' own; Welch's approximation of its degrees of freedom. That
+        the groups were picked as the best and the worst is not in it.
+    """
+    sides = [_Jackknife(table.astype(np.float64), confidence) for table in (best, worst)]
+    rates = [float(_rate(side.sums, 0)) for side in sides]
+    spreads = [side.spread(lambda sums: _rate(sums, 0)) for side in sides]
+    if spreads[0] is None or spreads[1] is None:
+        return rates[1] - rates[0], None
+    variances = [spread**2 for spread in (spreads[0], spreads[1])]
+    if not sum(variances):
+        return rates[1] - rates[0], None
+    parts = (variance**2 / (side.size - 1) for variance, side in zip(variances, sides, strict=True))
+    degrees = max(1, int(sum(variances) ** 2 / sum(parts)))
+    half = student_t(1 - (1 - confidence) / 2, degrees) * math.sqrt(sum(variances))
+    return rates[1] - rates[0], (rates[1] - rates[0] - half, rates[1] - rates[0] + half)
+
+
 def _rate(sums: Counts, errors: int) -> Counts:
     """Errors over words, of the columns `errors` and the one after it; NaN without words."""
     words = sums[..., errors + 1]
@@ -135,14 +159,19 @@ class _Jackknife:
         Args:
             lost: degrees of freedom that the estimate takes.
         """
-        if self.size <= lost:
+        spread = self.spread(function) if self.size > lost else None
+        if spread is None:
             return None
-        estimate, others = float(function(self.sums)), function(self.without)
-        if not np.isfinite(others).all():
-            return None
-        spread = math.sqrt((self.size - 1) / self.size * float(np.square(others - others.mean()).sum()))
+        estimate = float(function(self.sums))
         half = student_t(1 - (1 - self.confidence) / 2, self.size - lost) * spread
         return estimate - half, estimate + half
+
+    def spread(self, function: Callable[[Counts], Counts]) -> float | None:
+        """The jackknife's standard error; None for one speaker, or where one cannot be left out."""
+        others = function(self.without)
+        if self.size < 2 or not np.isfinite(others).all():
+            return None
+        return math.sqrt((self.size - 1) / self.size * float(np.square(others - others.mean()).sum()))
 
     def of_positive(self, function: Callable[[Counts], Counts], lost: int = 1) -> Interval:
         """The same of what cannot be negative, by way of the logarithm; None where it is 0.

@@ -209,8 +209,13 @@ def _segments(path: Path, parse: Callable[..., Any]) -> list[Timed]:
         document = parse(path, str(path), CorpusRecipe())
     except Unreadable as error:
         raise InputError(str(error)) from None
-    _refuse([f"{problem.where}: {problem.reason}: {problem.detail}" for problem in document.problems
-             if problem.reason.startswith("bad")])
+    _refuse(
+        [
+            f"{problem.where}: {problem.reason}: {problem.detail}"
+            for problem in document.problems
+            if problem.reason.startswith("bad")
+        ]
+    )
     return [
         Timed(
             recording=f"{segment.recording}{f'/{segment.channel}' if segment.channel else ''}",
@@ -255,7 +260,9 @@ def _of_lines(reference: _Lines, hypothesis: _Lines) -> tuple[list[Text], list[T
             f"{reference.path} has {len(reference.lines)} lines and {hypothesis.path} has {len(hypothesis.lines)}. "
             "Without ids the texts are paired line by line; an empty line is an empty text."
         )
-    numbered = [[Text(str(place), line) for place, line in enumerate(side.lines, 1)] for side in (reference, hypothesis)]
+    numbered = [
+        [Text(str(place), line) for place, line in enumerate(side.lines, 1)] for side in (reference, hypothesis)
+    ]
     return numbered[0], numbered[1]
 
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from smallvoice.scoring import wording
 from smallvoice.scoring.significance import FEW_UNITS
 
+FEW_SPEAKERS = 5
+"""So few, or fewer, are never evidence."""
+MORE_LOOPS = 0.01
+"""So much larger a share of utterances that loop is held against a model."""
+MARGIN = 0.01
+"""So many points of WER may be lost on speech that fine-tuning was not meant for."""
+
 RULE = (
-    "The normalised WER is lower or higher where the interval of its change excludes zero; where the "
-    "interval holds zero no difference is shown; without an interval nothing is claimed."
+    "better or worse: the interval of the change of normalised WER excludes zero, with more than "
+    f"{FEW_SPEAKERS} speakers. better but: a group of more than {FEW_SPEAKERS} speakers is worse by the same rule, the "
+    f"share of utterances that loop rises by more than {100 * MORE_LOOPS:g} points, or speech of another kind loses more "
+    f"than {100 * MARGIN:g} point. Else no evidence of a difference; without an interval nothing is claimed."
 )
 
 DEFINITION = (
@@ -19,15 +29,21 @@ DEFINITION = (
 )
 
 
-def verdict(normalised: dict[str, Any], bootstrap: dict[str, Any]) -> dict[str, Any]:
+def verdict(normalised: dict[str, Any], bootstrap: dict[str, Any], buts: Sequence[str] = ()) -> dict[str, Any]:
     """The outcome of the normalised WER, in a sentence.
 
     Args:
         normalised: the `normalised` block of the comparison.
         bootstrap: its `bootstrap` block.
+        buts: what is worse although the whole may be better, a sentence each.
+
+    Returns:
+        `outcome`: `better`, `better but`, `worse`, `no evidence` or `unknown`; the sentence, the rule, `but`.
     """
     a, b = normalised["a"]["wer"], normalised["b"]["wer"]
     outcome, reason = _outcome(normalised, bootstrap)
+    if outcome == "better" and buts:
+        outcome, reason = "better but", f"better, but {'; '.join(buts)}"
     parts = [f"normalised WER {wording.percent(a)} → {wording.percent(b)}"]
     relative = normalised["relative"]
     if relative["change"] is not None:
@@ -36,10 +52,16 @@ def verdict(normalised: dict[str, Any], bootstrap: dict[str, Any]) -> dict[str, 
         confidence = f"{100 * bootstrap['confidence']:g} %"
         parts.append(f"{confidence} interval {wording.interval(relative['interval'])}")
     caution = None
-    if outcome in ("lower", "higher") and bootstrap["units"] < FEW_UNITS:
+    if outcome in ("better", "better but", "worse") and bootstrap["units"] < FEW_UNITS:
         units = wording.count(bootstrap["units"], bootstrap["unit"].split(",")[0])
         caution = f"Only {units}: so few say little about other speakers."
-    return {"outcome": outcome, "sentence": f"{', '.join(parts)}: {reason}", "rule": RULE, "caution": caution}
+    return {
+        "outcome": outcome,
+        "sentence": f"{', '.join(parts)}: {reason}",
+        "rule": RULE,
+        "caution": caution,
+        "but": list(buts),
+    }
 
 
 def _outcome(normalised: dict[str, Any], bootstrap: dict[str, Any]) -> tuple[str, str]:
@@ -51,11 +73,36 @@ def _outcome(normalised: dict[str, Any], bootstrap: dict[str, Any]) -> tuple[str
             "unknown",
             f"nothing is claimed, {bootstrap['why_no_interval'] or 'no interval could be drawn'}",
         )
-    if bounds[1] < 0:
-        return "lower", "lower, the interval excludes zero"
-    if bounds[0] > 0:
-        return "higher", "higher, the interval excludes zero"
-    return "undecided", "no difference is shown, the interval holds zero"
+    if bounds[0] <= 0 <= bounds[1]:
+        return "no evidence", "no evidence of a difference, the interval holds zero"
+    direction = "better" if bounds[1] < 0 else "worse"
+    if bootstrap["units"] <= FEW_SPEAKERS:
+        units = wording.count(bootstrap["units"], bootstrap["unit"].split(",")[0])
+        return "no evidence", f"{direction} on these, but {units} are no evidence for others"
+    return direction, f"{direction}, the interval excludes zero"
+
+
+def group_buts(groups: Sequence[dict[str, Any]]) -> list[str]:
+    """Groups that became worse by the same rule, a sentence each.
+
+    Args:
+        groups: sections of the comparison with `group`, `units` and `normalised`.
+    """
+    return [
+        f"{group['group']} is worse ({wording.percent(block['a']['wer'])} → {wording.percent(block['b']['wer'])})"
+        for group in groups
+        if (block := group["normalised"])["absolute"]["interval"] is not None
+        and block["absolute"]["interval"][0] > 0
+        and group["units"] > FEW_SPEAKERS
+    ]
+
+
+def loop_buts(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
+    """Whether more utterances loop than before. Args: a, b: what `hallucination.signs` gives."""
+    before, after = a["loop"]["share"], b["loop"]["share"]
+    if before is None or after is None or after - before <= MORE_LOOPS:
+        return []
+    return [f"more utterances loop ({wording.percent(before)} → {wording.percent(after)})"]
 
 
 def formatting(overall: dict[str, Any], name_a: str) -> dict[str, Any]:

@@ -94,9 +94,7 @@ def predicted_limit(
     whole, frames = largest
 
     def peak(rows: int) -> float:
-        return estimate.memory_bytes(
-            config, count, rows, frames, recipe.decode.batch_size, recipe.model.dropout
-        )
+        return estimate.memory_bytes(config, count, rows, frames, recipe.decode.batch_size, recipe.model.dropout)
 
     budget = max(1e9 * train.max_memory_gb if train.max_memory_gb else _usual_budget(), peak(1))
     rows = whole

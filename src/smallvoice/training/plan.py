@@ -142,9 +142,7 @@ def _largest(setup: Setup, count: adapt.ParameterCount, epoch: EpochPlan) -> Bat
     """What is encoded at once at most: the largest batch, or the part of one that the CPU's memory allows."""
     limit = None
     if setup.processes.device.type == "cpu":
-        limit = memory.predicted_limit(
-            setup.recipe, setup.whisper.network.config, count, setup.planner.largest_batch()
-        )
+        limit = memory.predicted_limit(setup.recipe, setup.whisper.network.config, count, setup.planner.largest_batch())
     parts = (batch[: memory.rows_at_once(limit, batch[0].frames, len(batch))] for batch in epoch.batches)
     return max(parts, key=lambda part: (part[0].frames * len(part), part[0].frames))
 
