@@ -126,7 +126,7 @@ def table(options: argparse.Namespace) -> str:
     rates = [rate for row in rows.values() for rate in row["matmul_gflops"]]
     words = rows[order[0]]["dev"]["words"]
     lines = [
-        f"{options.epochs} epochs, {options.precision}, products of {min(rates):.0f}–{max(rates):.0f} GFLOP/s (float32), "
+        f"{options.epochs} epochs, {options.precision}, float32 products of {min(rates):.0f}–{max(rates):.0f} GFLOP/s, "
         f"{words} words of dev, greedy, {date.today().isoformat()}",
         "",
         "| strategy | learning rate | trainable | s / utterance | memory | dev | ins, del, sub | dev at 30 s |",

@@ -14,8 +14,8 @@ from typing import Annotated, Literal
 
 from cyclopts import CycloptsError, Parameter
 
-from smallvoice import recipe_file as recipes
 from smallvoice import judging, verbs
+from smallvoice import recipe_file as recipes
 from smallvoice.cli_app import Common, Split, answer, app
 from smallvoice.cli_corpus import Transcripts, audit, convert, inspect, prepare, read
 from smallvoice.cli_study import learning_curve, search

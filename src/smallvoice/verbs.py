@@ -11,8 +11,7 @@ from typing import Any, Literal
 
 from smallvoice import recipe_file as recipes
 from smallvoice.errors import require
-from smallvoice.recipe import CorpusRecipe, DecodeRecipe, EvaluateRecipe, Recipe
-from smallvoice.storage import write_json
+from smallvoice.recipe import CorpusRecipe, DecodeRecipe, Recipe
 from smallvoice.terminal import TrainingProgress, console, progress
 
 

@@ -27,18 +27,20 @@ WORDS_PER_S = 8.0
 """Faster than anybody speaks; see `AuditRecipe.max_words_per_s`."""
 SHOWN = 20
 
-_LOOP = re.compile(r"\b(\w+(?: \w+){0,3})(?: \1\b){%d,}" % (REPEATS - 1))
-_SCRIPTS = {"ar": "ARABIC", "fa": "ARABIC", "ur": "ARABIC", "he": "HEBREW", "el": "GREEK", "hi": "DEVANAGARI"}
-_SCRIPTS |= {
-    "ru": "CYRILLIC",
-    "uk": "CYRILLIC",
-    "bg": "CYRILLIC",
-    "zh": "CJK",
-    "yue": "CJK",
-    "ko": "HANGUL",
-    "th": "THAI",
+_LOOP = re.compile(rf"\b(\w+(?: \w+){{0,3}})(?: \1\b){{{REPEATS - 1},}}")
+_SCRIPTS = {
+    "ARABIC": "ar fa ur",
+    "HEBREW": "he",
+    "GREEK": "el",
+    "DEVANAGARI": "hi mr ne",
+    "CYRILLIC": "ru uk bg",
+    "CJK": "zh yue",
+    "HANGUL": "ko",
+    "THAI": "th",
+    "LATIN": "en de fr es it pt nl sv da no fi pl cs sk hu ro tr id vi af",
 }
-_SCRIPTS |= {language: "LATIN" for language in "en de fr es it pt nl sv da no fi pl cs sk hu ro tr id vi af".split()}
+"""Unicode's name of a script → languages that are written in it alone."""
+_SCRIPT_OF = {language: script for script, languages in _SCRIPTS.items() for language in languages.split()}
 
 
 def signs(rows: list[Row]) -> dict[str, dict[str, Any]]:
@@ -91,6 +93,6 @@ def _too_fast(words: int, duration_s: float | None) -> bool:
 
 def _foreign(text: str, language: str | None) -> bool:
     """Whether more than half of the letters are of another script than the language's."""
-    script = _SCRIPTS.get((language or "en").lower().split("-")[0])
+    script = _SCRIPT_OF.get((language or "en").lower().split("-")[0])
     letters = [unicodedata.name(character, "") for character in text if character.isalpha()]
     return script is not None and sum(not name.startswith(script) for name in letters) > len(letters) / 2

@@ -65,16 +65,17 @@ def pair(reference: Path, hypothesis: Path, language: str | None = None) -> tupl
     Raises:
         InputError: a file that cannot be read, ids given twice, hypotheses of nothing, other numbers of lines.
     """
+    paths = (reference, hypothesis)
     left, right = _read(reference, "reference"), _read(hypothesis, "hypothesis")
-    if isinstance(left, _TimedFile) != isinstance(right, _TimedFile):
-        timed, other = (reference, hypothesis) if isinstance(left, _TimedFile) else (hypothesis, reference)
-        raise InputError(f"{timed} has times and {other} has none, so their texts cannot be paired.")
     if isinstance(left, _TimedFile) and isinstance(right, _TimedFile):
-        return _rows(*_joined(left, right), language, (reference, hypothesis))
+        return _rows(*_joined(left, right), language, paths)
+    if isinstance(left, _TimedFile) or isinstance(right, _TimedFile):
+        timed, other = paths if isinstance(left, _TimedFile) else paths[::-1]
+        raise InputError(f"{timed} has times and {other} has none, so their texts cannot be paired.")
     if isinstance(left, _Lines) and isinstance(right, _Lines):
-        return _rows(*_of_lines(left, right), language, (reference, hypothesis))
-    both = [side.with_ids() if isinstance(side, _Lines) else side for side in (left, right)]
-    return _rows(both[0], both[1], language, (reference, hypothesis))
+        return _rows(*_of_lines(left, right), language, paths)
+    texts = [side.with_ids() if isinstance(side, _Lines) else side for side in (left, right)]
+    return _rows(texts[0], texts[1], language, paths)
 
 
 @dataclass(frozen=True)
