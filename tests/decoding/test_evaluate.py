@@ -99,3 +99,13 @@ def test_a_multilingual_model_must_be_told_the_language(tiny_models: dict[str, P
         verbs.evaluate(model, tmp_path / "corpus", out=tmp_path / "out", decode=DECODE)
     block = verbs.evaluate(model, tmp_path / "corpus", out=tmp_path / "out", decode=DECODE, language="en")
     assert block["utterances"] == 3
+
+
+def test_every_evaluation_listens_to_silence(corpus: Path, tiny_models: dict[str, Path], tmp_path: Path) -> None:
+    """A random model writes something for everything, and what it writes is kept."""
+    block = verbs.evaluate(str(tiny_models["multilingual"]), corpus, out=tmp_path / "out", decode=DECODE)
+    silence = block["silence"]
+    assert silence["clips"] == 12 and silence["with_words"] == len(silence["written"])
+    assert {"kind", "duration_s", "text"} == set(silence["written"][0])
+    again = verbs.evaluate(str(tiny_models["multilingual"]), corpus, out=tmp_path / "again", decode=DECODE)
+    assert again["silence"] == silence

@@ -12,6 +12,7 @@ from typing import Any
 from smallvoice.corpus import sources
 from smallvoice.corpus.transcripts.segment import NOTHING_LOST
 from smallvoice.corpus.utterance import Corpus, Utterance, open_corpus
+from smallvoice.decoding import silence
 from smallvoice.decoding.engine import decode_utterances
 from smallvoice.decoding.models import Model, open_model
 from smallvoice.decoding.torch_engine import Decoded, TorchEngine
@@ -99,7 +100,10 @@ def evaluate(
         )
     write_jsonl(path, rows)
     partial.remove()
-    block = _block(model, corpus, rows, split, select, decode, seconds)
+    block = {
+        **_block(model, corpus, rows, split, select, decode, seconds),
+        "silence": silence.probe(engine, language),
+    }
     _add_result(run.evaluation(split), model.system, split, block)
     return block
 

@@ -85,7 +85,7 @@ def models(evaluation: Json) -> list[tuple[str, Pairs]]:
 _SHOWN_ELSEWHERE = frozenset(
     {"wer", "by_age", "without_flagged", "normalisers", "not_decoded", "capped", "system", "split"}
     | {"utterances", "speakers", "duration_s", "flagged", "corpus", "select", "seen_in_training"}
-    | {"cer", "perfect", "over_100", "confused", "inserted", "deleted", "hallucination"}
+    | {"cer", "perfect", "over_100", "confused", "inserted", "deleted", "hallucination", "silence"}
 )
 
 

@@ -11,7 +11,7 @@ import yaml
 from smallvoice import recipe_file as recipes
 from smallvoice.errors import InputError
 from smallvoice.recipe import Recipe
-from smallvoice.report import curves, facts, privacy, results, worst
+from smallvoice.report import curves, errors, facts, privacy, results, worst
 from smallvoice.run_folder import RunFolder
 from smallvoice.scoring import hypotheses, wording
 from smallvoice.storage import read_json, read_jsonl, write_text
@@ -44,6 +44,7 @@ def write_report(run: Path, corpus: Path | None = None) -> Path:
     page = _render(
         **_results(comparison, split),
         **_sources(folder, recipe, split, corpus or folder.corpus),
+        **_which_errors(comparison, _object(folder.evaluation(split))),
         separation=facts.separation(base, _rows(folder.trained_on)),
         worst=worst.worst(base, tuned),
         training=curves.training(_rows(folder.metrics)),
@@ -63,8 +64,15 @@ def _results(comparison: dict[str, Any], split: str) -> dict[str, Any]:
         "bars": results.formatting_bars(comparison["overall"]),
         "scores": results.scores(comparison["overall"]),
         "age_plot": results.age_plot(comparison),
+        "age_gap": errors.gap_sentence(comparison, "age"),
+        "groupings": errors.groupings(comparison),
+        "speakers_plot": errors.speakers_plot(comparison),
         "confidence": results.confidence_name(comparison),
     }
+
+
+def _which_errors(comparison: dict[str, Any], evaluation: dict[str, Any]) -> dict[str, Any]:
+    return {"invented": errors.invented(comparison, evaluation), "words": errors.words(evaluation)}
 
 
 def _sources(folder: RunFolder, recipe: Recipe, split: str, corpus: Path) -> dict[str, Any]:

@@ -95,6 +95,24 @@ def age_levels(levels: Sequence[Level], alternative: str) -> str:
     return _svg(draw, 0.9 + 0.55 * len(levels), "ages", "Word error rate by age group", alternative)
 
 
+def speakers(points: Sequence[tuple[float, float]], alternative: str) -> str:
+    """A point for each speaker: WER before across, after upward; below the line is better."""
+
+    def draw(axes: Axes) -> None:
+        highest = 1.05 * max((max(point) for point in points), default=1.0) or 1.0
+        axes.plot([0, highest], [0, highest], color=_MUTED, linewidth=0.9, linestyle="--")
+        axes.plot([x for x, _ in points], [y for _, y in points], "o", color=_TUNED, markersize=6, alpha=0.75)
+        axes.annotate("no change", (highest, highest), (-4, -16), textcoords="offset points", ha="right", color=_MUTED)
+        axes.set_xlim(0, highest)
+        axes.set_ylim(0, highest)
+        axes.set_aspect("equal")
+        axes.set_xlabel("base, normalised word error rate, %")
+        axes.set_ylabel("tuned, %")
+        axes.grid()
+
+    return _svg(draw, 4.4, "speakers", "Each speaker before and after", alternative)
+
+
 def training_loss(curves: Sequence[Curve], alternative: str) -> str:
     """Loss of every step (pale) and its running mean."""
 
