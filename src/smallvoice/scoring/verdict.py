@@ -16,8 +16,8 @@ MARGIN = 0.01
 """So many points of WER may be lost on speech that fine-tuning was not meant for."""
 
 RULE = (
-    "better or worse: the interval of the change of normalised WER excludes zero, with more than "
-    f"{FEW_SPEAKERS} speakers. better but: a group of more than {FEW_SPEAKERS} speakers is worse by the same rule, the "
+    "Better or worse: the interval of the change of normalised WER excludes zero, with more than "
+    f"{FEW_SPEAKERS} speakers. Better but: a group of more than {FEW_SPEAKERS} speakers is worse by the same rule, the "
     f"share of utterances that loop rises by more than {100 * MORE_LOOPS:g} points, or speech of another kind loses "
     f"more than {100 * MARGIN:g} point. Else no evidence of a difference; without an interval nothing is claimed."
 )
