@@ -318,3 +318,25 @@ def test_text_longer_than_the_decoder_is_a_ledger_row(
 def test_recipe_of_a_run_repeats_it(finished: RunFolder) -> None:
     assert recipes.load(finished.recipe).train.members == 2
     assert json.loads((finished.adapter / "adapter_config.json").read_text())["r"] in (2, 4)
+
+
+def test_speech_that_must_not_break_is_scored_too(
+    finished: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Added to a finished run: only what depends on it is done, and the verdict knows."""
+    out = tmp_path / "run"
+    shutil.copytree(finished.path, out)
+    others = tiny.write_kaldi(tmp_path / "others", speakers=2, utterances=2)
+    recipe = recipes.load(finished.recipe)
+    kept = [{"name": "others", "source": str(others), "language": "en"}]
+    content = recipes.as_dict(recipe)
+    content["evaluate"] |= {"retention": kept, "retention_margin": 0.0}
+    analysis = verbs.run(recipes.build(content), out)
+    shown = capsys.readouterr().err
+    assert "train: complete and unchanged" in shown and "\nretention\n" in shown
+    block = analysis["retention"]["others"]
+    assert block["utterances"] == 4 and block["a"]["words"] == block["b"]["words"] > 0
+    made = RunFolder(out).retention("others")
+    assert read_json(made.comparison)["overall"]["normalised"]["a"] == block["a"]
+    assert "Other speech" in RunFolder(out).report.read_text(encoding="utf-8")
+    assert str(others) not in RunFolder(out).report.read_text(encoding="utf-8")

@@ -76,7 +76,7 @@ def _of_fold(recipe: Recipe, fold: int, folds: int) -> Recipe:
         recipe,
         name=f"{recipe.name}-fold-{fold}",
         corpus=replace(recipe.corpus, split=split),
-        evaluate=replace(recipe.evaluate, split=SPLIT),
+        evaluate=replace(recipe.evaluate, split=SPLIT, retention=[]),
     )
 
 

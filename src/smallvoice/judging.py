@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from smallvoice.errors import Finding, InputError
 from smallvoice.recipe import EvaluateRecipe
-from smallvoice.storage import write_json
+from smallvoice.storage import read_json, write_json
 from smallvoice.terminal import console
 
 
@@ -17,11 +17,13 @@ def compare(
     *,
     out: Path | None = None,
     recipe: EvaluateRecipe | None = None,
+    retention: dict[str, Path] | None = None,
     fail_unless: Literal["better"] | None = None,
 ) -> dict[str, Any]:
     """Compare two files of hypotheses of the same utterances.
 
     Args:
+        retention: by the name of a set of other speech, the comparison of both models on it.
         fail_unless: `better`: anything else but *better* is a finding, for CI.
 
     Returns:
@@ -36,7 +38,8 @@ def compare(
     from smallvoice.scoring.table import comparison_table
 
     rows = hypotheses.read(before), hypotheses.read(after)
-    analysis = comparing.compare(*rows, recipe or EvaluateRecipe(), names=(str(before), str(after)))
+    kept = {name: read_json(path) for name, path in (retention or {}).items()}
+    analysis = comparing.compare(*rows, recipe or EvaluateRecipe(), names=(str(before), str(after)), retention=kept)
     if out is not None:
         write_json(out, analysis)
     console.print(comparison_table(analysis))

@@ -19,13 +19,13 @@ from smallvoice import recipe_file as recipes
 from smallvoice.corpus.utterance import open_corpus
 from smallvoice.errors import RecipeError
 from smallvoice.model import weights
-from smallvoice.recipe import Recipe
+from smallvoice.recipe import CorpusRecipe, Recipe, RetentionRecipe
 from smallvoice.run_folder import RunFolder
 from smallvoice.storage import digest, locked, read_json, read_marker, remove_marker, write_json, write_marker
 from smallvoice.terminal import console
 
-Stage = Literal["prepare", "base", "train", "tuned", "compare", "report"]
-STAGES: tuple[Stage, ...] = ("prepare", "base", "train", "tuned", "compare", "report")
+Stage = Literal["prepare", "base", "train", "tuned", "retention", "compare", "report"]
+STAGES: tuple[Stage, ...] = ("prepare", "base", "train", "tuned", "retention", "compare", "report")
 
 
 def run(
@@ -100,12 +100,13 @@ class _Run:
             made=(folder.hypotheses("tuned", split),),
             needs=("train",),
         )
+        retained = self._retention_stage(digest(base, tuned))
         compared = self._stage(
             "compare",
-            digest(base, tuned, recipes.as_dict(recipe.evaluate)),
+            digest(base, tuned, retained, recipes.as_dict(recipe.evaluate)),
             self._compare,
             made=(folder.comparison,),
-            needs=("base", "tuned"),
+            needs=("base", "tuned", "retention"),
         )
         if self.worked:
             self._say_where(rate)
@@ -127,6 +128,32 @@ class _Run:
             made=(folder.adapter / "smallvoice.json", folder.metrics, folder.trained_on),
             needs=("prepare",),
         )
+
+    def _retention_stage(self, models: str) -> str:
+        sets = self.recipe.evaluate.retention
+        if not sets:
+            return ""
+        return self._stage(
+            "retention",
+            digest(models, [recipes.as_dict(one) for one in sets]),
+            lambda: [self._retain(one) for one in sets],
+            made=tuple(self.folder.retention(one.name).comparison for one in sets),
+            needs=("base", "tuned"),
+        )
+
+    def _retain(self, other: RetentionRecipe) -> None:
+        """Both models on speech that fine-tuning was not meant for."""
+        folder, recipe = self.folder.retention(other.name), self.recipe
+        folder.path.mkdir(parents=True, exist_ok=True)
+        names = [other.source] if isinstance(other.source, str) else other.source
+        corpus = CorpusRecipe(
+            source=other.source, select=other.select, language=other.language, text_rules=other.text_rules
+        )
+        verbs.prepare(names, folder.corpus, recipe=corpus, split="test", data=self.data, rehash=self.rehash)
+        for model in (recipe.model.base, str(self.folder.path)):
+            verbs.evaluate(model, folder.corpus, out=folder.path, decode=recipe.decode, language=other.language)
+        before, after = (folder.hypotheses(system, "test") for system in ("base", "tuned"))
+        judging.compare(before, after, out=folder.comparison, recipe=recipe.evaluate)
 
     def _nobody_is_tested(self) -> bool:
         """Whether the recipe keeps nobody for the split that is scored: it is a model to use that is wanted."""
@@ -218,7 +245,9 @@ class _Run:
 
     def _compare(self) -> object:
         base, tuned = (self.folder.hypotheses(system, self.recipe.evaluate.split) for system in ("base", "tuned"))
-        return judging.compare(base, tuned, out=self.folder.comparison, recipe=self.recipe.evaluate)
+        recipe, folder = self.recipe.evaluate, self.folder
+        retention = {one.name: folder.retention(one.name).comparison for one in recipe.retention}
+        return judging.compare(base, tuned, out=folder.comparison, recipe=recipe, retention=retention)
 
     def _say_where(self, rate: float) -> None:
         """What times and figures of this run must be read beside. A stage that was cut off has its last part's time."""

@@ -268,12 +268,30 @@ class DecodeRecipe:
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
+class RetentionRecipe:
+    """Speech of another kind, which fine-tuning must not break: adults, another corpus."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+    source: str | list[str]
+    """A corpus by name, or folders."""
+    select: str | None = None
+    """Which rows; nobody of them may have been trained on."""
+    language: str | None = None
+    text_rules: str | None = None
+    """A file of rules (YAML) that turn the transcribers' markup into words."""
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
 class EvaluateRecipe:
     """What is scored, and how sure one can be."""
 
     split: SplitName = "test"
     select: str | None = None
     """Which rows of the split; none: all. Training may hear adults too where children are what counts."""
+    retention: list[RetentionRecipe] = Field(default_factory=list)
+    """Sets that both models decode too, before the verdict."""
+    retention_margin: NotNegative = 0.01
+    """So much normalised WER may be lost there: 0.01 is one point."""
     resamples: Count = 10_000
     """Bootstrap resamples over speakers."""
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95

@@ -10,6 +10,7 @@ RUN/left_out.jsonl                  every training utterance that could not be u
 RUN/hypotheses/base.test.jsonl      what the base model wrote
 RUN/hypotheses/tuned.test.jsonl     what the tuned model wrote
 RUN/evaluation_results.json         scores of both
+RUN/retention/NAME/                 the same of other speech that the recipe names
 RUN/comparative_analysis.json       their difference, with intervals
 RUN/provenance.json                 versions, machine, time and memory of each stage
 RUN/report.html                     for people
@@ -62,6 +63,10 @@ class RunFolder:
     @property
     def comparison(self) -> Path:
         return self.path / "comparative_analysis.json"
+
+    def retention(self, name: str) -> RunFolder:
+        """Corpus, hypotheses, scores and comparison of a set of other speech."""
+        return RunFolder(self.path / "retention" / name)
 
     @property
     def provenance(self) -> Path:

@@ -311,3 +311,12 @@ def test_columns_of_the_users_own_are_groups() -> None:
     both = compare.compare(rows, [{**each, "system": "tuned"} for each in rows], QUICK)
     assert [group["group"] for group in both["groups"]["task"]] == ["sentences", "words"]
     assert set(both["groups"]) == {"gender", "task"}
+
+
+def test_other_speech_that_lost_too_much_is_held_against_a_better_model() -> None:
+    lost = compare.compare(many("base", {}), many("tuned", {0: "THE SMALL CHOICE"}), QUICK)
+    gained = compare.compare(many("base", BAD), many("tuned", {}), QUICK)
+    both = compare.compare(many("base", BAD), many("tuned", {}), QUICK, retention={"adults": lost, "telephone": gained})
+    assert both["verdict"]["but"] == ["adults loses more than 1 point (0.0 % → 4.2 %)"]
+    assert both["verdict"]["outcome"] == "better but"
+    assert both["retention"]["telephone"]["b"]["errors"] == 0

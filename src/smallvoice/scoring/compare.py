@@ -54,7 +54,11 @@ def score(rows: list[Row], name: str = "hypotheses") -> dict[str, Any]:
 
 
 def compare(
-    rows_a: list[Row], rows_b: list[Row], evaluate: EvaluateRecipe, names: tuple[str, str] = ("A", "B")
+    rows_a: list[Row],
+    rows_b: list[Row],
+    evaluate: EvaluateRecipe,
+    names: tuple[str, str] = ("A", "B"),
+    retention: dict[str, dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Compare two models on the same utterances, paired by id.
 
@@ -62,6 +66,7 @@ def compare(
         rows_a, rows_b: two hypotheses files, before and after.
         evaluate: resamples, confidence and seed of the bootstrap.
         names: of the two in error messages.
+        retention: by the name of a set of other speech, what this function gave for it.
 
     Raises:
         InputError: a side cannot be scored, or the two differ in their utterances or references.
@@ -90,6 +95,11 @@ def compare(
     signs = {"a": hallucination.signs(rows_a), "b": hallucination.signs(rows_b)}
     buts = verdict.group_buts([*by_age, *(group for found in by_column.values() for group in found)])
     buts += verdict.loop_buts(signs["a"], signs["b"])
+    kept = {
+        name: {key: each[key] for key in ("utterances", "speakers")} | each["overall"]["normalised"]
+        for name, each in (retention or {}).items()
+    }
+    buts += verdict.retention_buts(kept, evaluate.retention_margin)
     return {
         **_about(rows_a),
         "systems": {"a": rows_a[0].get("system"), "b": rows_b[0].get("system")},
@@ -102,6 +112,7 @@ def compare(
         "gaps": both.gaps({"age": groups.by_age(rows_a), **groups.by_columns(rows_a)}),
         "by_speaker": both.by_speaker(),
         "hallucination": signs,
+        "retention": kept,
         "without_flagged": both.section(unflagged) if len(unflagged) < len(rows_a) else None,
         "not_decoded": {"a": _not_decoded(rows_a), "b": _not_decoded(rows_b)},
         "capped": {"a": _num_capped(rows_a), "b": _num_capped(rows_b)},
