@@ -70,7 +70,7 @@ def test_the_language_chooses_whispers_normaliser(language: str | None, expected
 def test_description_names_what_was_used() -> None:
     used = normalize.description(["en", "fr", None])
     assert list(used) == list(normalize.FORMS)
-    assert list(used["normalised"]) == ["whisper-english/1", "whisper-basic/1"]
+    assert list(used["normalised"]) == ["whisper-english/2", "whisper-basic/1"]
     assert all(steps for labels in used.values() for steps in labels.values())
 
 
