@@ -77,13 +77,16 @@ def score(reference: Path, hypothesis: Path, *, language: str | None = None) -> 
 
 
 def report(run: Path, *, corpus: Path | None = None) -> Path:
-    """Write `report.html` of a run. Returns its path.
+    """Write `report.html` of a run, and its model card. Returns the report's path.
 
     Raises:
         SmallvoiceError: the run has no comparison yet.
     """
     from smallvoice.report import write_report
+    from smallvoice.report.card import write_card
 
     if not run.is_dir():
         raise InputError(f"{run}: no such run folder.")
-    return write_report(run, corpus)
+    written = write_report(run, corpus)
+    write_card(run)
+    return written

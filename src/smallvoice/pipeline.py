@@ -20,6 +20,7 @@ from smallvoice.corpus.utterance import open_corpus
 from smallvoice.errors import RecipeError
 from smallvoice.model import weights
 from smallvoice.recipe import CorpusRecipe, Recipe, RetentionRecipe
+from smallvoice.report.card import write_card
 from smallvoice.run_folder import RunFolder
 from smallvoice.storage import digest, locked, read_json, read_marker, remove_marker, write_json, write_marker
 from smallvoice.terminal import console
@@ -114,7 +115,7 @@ class _Run:
             "report",
             digest(compared),
             lambda: judging.report(folder.path),
-            made=(folder.report,),
+            made=(folder.report, folder.card),
             needs=("compare",),
         )
         return read_json(folder.comparison)
@@ -171,6 +172,7 @@ class _Run:
         )
         if self.worked:
             self._say_where(rate)
+            write_card(self.folder.path)
         console.print(why)
         return {"split": split, "utterances": 0, "why": why}
 

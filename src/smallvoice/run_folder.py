@@ -14,6 +14,7 @@ RUN/retention/NAME/                 the same of other speech that the recipe nam
 RUN/comparative_analysis.json       their difference, with intervals
 RUN/provenance.json                 versions, machine, time and memory of each stage
 RUN/report.html                     for people
+RUN/README.md                       the model card
 """
 
 from __future__ import annotations
@@ -75,6 +76,10 @@ class RunFolder:
     @property
     def report(self) -> Path:
         return self.path / "report.html"
+
+    @property
+    def card(self) -> Path:
+        return self.path / "README.md"
 
     def hypotheses(self, system: str, split: str) -> Path:
         """`system` is `base` or `tuned`."""

@@ -1,0 +1,166 @@
+"""The model card: `README.md` of a run, in the Hugging Face form, every figure from the files of the run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from smallvoice import recipe_file as recipes
+from smallvoice.recipe import Recipe
+from smallvoice.report import facts
+from smallvoice.run_folder import RunFolder
+from smallvoice.scoring import wording
+from smallvoice.storage import read_json, read_jsonl, write_text
+
+Json = dict[str, Any]
+
+
+def write_card(run: Path) -> Path:
+    """Write the card of a finished run, with or without a test. Returns its path.
+
+    Raises:
+        InputError: a file of the run cannot be read.
+    """
+    folder = RunFolder(run)
+    recipe = recipes.load(folder.recipe)
+    comparison = read_json(folder.comparison) if folder.comparison.is_file() else None
+    if comparison and (folder.corpus / "corpus.json").is_file():
+        comparison["synthetic"] |= read_json(folder.corpus / "corpus.json").get("synthetic") is True
+    shown = facts.shareable_recipe(recipe)
+    parts = [
+        f"---\n{yaml.safe_dump(_metadata(recipe, shown, comparison), sort_keys=False, allow_unicode=True)}---",
+        f"# {recipe.name}",
+        f"{shown['model']['base']}, fine-tuned with [smallvoice](https://pypi.org/project/smallvoice/) "
+        f"({recipe.model.strategy}) on {_sources(shown)}.",
+        *_results(comparison),
+        *_training(folder, recipe),
+        *_use(recipe),
+        "## Limits",
+        _limits(recipe, comparison),
+        "## How it was made",
+        f"```yaml\n{yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100)}```",
+        *_machine(folder),
+    ]
+    write_text(folder.card, "\n\n".join(parts) + "\n")
+    return folder.card
+
+
+def _metadata(recipe: Recipe, shown: Json, comparison: Json | None) -> Json:
+    content: Json = {
+        "base_model": shown["model"]["base"],
+        "library_name": "transformers" if recipe.model.strategy in ("full", "selective") else "peft",
+        "pipeline_tag": "automatic-speech-recognition",
+        "language": recipe.corpus.language,
+        "tags": ["whisper", "smallvoice", recipe.model.strategy],
+        "metrics": ["wer"],
+    }
+    if comparison and not comparison["synthetic"]:
+        value = comparison["overall"]["normalised"]["b"]["wer"]
+        content["model-index"] = [
+            {
+                "name": recipe.name,
+                "results": [
+                    {
+                        "task": {"type": "automatic-speech-recognition"},
+                        "dataset": {"type": "audio", "name": _sources(shown), "split": comparison["split"]},
+                        "metrics": [{"type": "wer", "name": "WER, Whisper-normalised", "value": round(100 * value, 2)}],
+                    }
+                ],
+            }
+        ]
+    return {key: value for key, value in content.items() if value is not None}
+
+
+def _sources(shown: Json) -> str:
+    source = shown["corpus"]["source"]
+    return ", ".join(source) if isinstance(source, list) else str(source)
+
+
+def _results(comparison: Json | None) -> list[str]:
+    if comparison is None:
+        return ["## Results", "Nobody was kept for a test: everyone but dev was trained on, so there is no score here."]
+    rows = ["| text compared | words | base | tuned | change, relative |", "|---|---|---|---|---|"]
+    for form, label in wording.FORM_NAMES.items():
+        block = comparison["overall"][form]
+        rates = (wording.percent(block[side]["wer"]) for side in ("a", "b"))
+        bounds = wording.interval(block["relative"]["interval"])
+        change = f"{wording.signed_percent(block['relative']['change'])} {bounds}"
+        rows.append(f"| {label} | {block['a']['words']:,} | {' | '.join(rates)} | {change} |")
+    sentences = [
+        f"Word error rate on {wording.count(comparison['utterances'], 'utterance')} of "
+        f"{wording.count(comparison['speakers'], 'speaker')} whom training did not hear; in brackets the interval over "
+        f"speakers ({100 * comparison['bootstrap']['confidence']:g} %).",
+        f"Verdict: {comparison['verdict']['sentence']}.",
+    ]
+    if comparison["synthetic"]:
+        sentences.insert(0, "**Synthetic speech: these numbers say nothing about people.**")
+    return ["## Results", " ".join(sentences), "\n".join(rows), *_other_speech(comparison)]
+
+
+def _other_speech(comparison: Json) -> list[str]:
+    return [
+        f"Other speech, {name}: {wording.percent(block['a']['wer'])} → {wording.percent(block['b']['wer'])} "
+        f"({wording.points(block['absolute']['change'])} points)."
+        for name, block in comparison["retention"].items()
+    ]
+
+
+def _training(folder: RunFolder, recipe: Recipe) -> list[str]:
+    rows = read_jsonl(folder.trained_on) if folder.trained_on.is_file() else []
+    heard = Counter(row["used_for"] for row in rows)
+    people = {use: len({row["speaker"] for row in rows if row["used_for"] == use}) for use in heard}
+    sentences = []
+    if heard["training"]:
+        who = wording.count(people["training"], "speaker")
+        averaged = ", averaged" if recipe.train.members > 1 else ""
+        sentences.append(
+            f"Trained on {wording.count(heard['training'], 'utterance')} of {who}: "
+            f"{wording.count(recipe.train.members, 'member')} of {wording.count(recipe.train.epochs, 'epoch')}{averaged}."
+        )
+    if heard["selection"]:
+        sentences.append(
+            f"Checkpoints were chosen on {wording.count(heard['selection'], 'other utterance')} of "
+            f"{wording.count(people['selection'], 'speaker')}{_dev(folder)}."
+        )
+    return ["## Training", " ".join(sentences)] if sentences else []
+
+
+def _dev(folder: RunFolder) -> str:
+    """The best word error rate on dev of each member, which is no test."""
+    rows = read_jsonl(folder.metrics) if folder.metrics.is_file() else []
+    best: dict[int, float] = {}
+    for row in rows:
+        if row["kind"] == "dev" and row["wer"] is not None:
+            best[row.get("member", 0)] = min(row["wer"], best.get(row.get("member", 0), float("inf")))
+    shown = ", ".join(wording.percent(best[member]) for member in sorted(best))
+    return f" (normalised WER there, which is no test: {shown})" if shown else ""
+
+
+def _use(recipe: Recipe) -> list[str]:
+    window = "30 seconds" if recipe.window.kind in ("full", "packed") else "the length of the audio"
+    lines = ["## Use", f"The encoder hears {window}; smallvoice knows that from `smallvoice.json` beside the weights."]
+    if recipe.window.kind == "trim":
+        lines.append("In runtimes that pad to 30 seconds it makes more errors than here.")
+    lines.append("`smallvoice evaluate THIS_FOLDER CORPUS` decodes a corpus with the options below.")
+    return [lines[0], " ".join(lines[1:])]
+
+
+def _limits(recipe: Recipe, comparison: Json | None) -> str:
+    found = ["A model of few voices: on other ages, accents, microphones and languages it must be measured first."]
+    if comparison is None or not comparison["retention"]:
+        found.append("What it does to other speech was not measured in this run.")
+    if comparison and comparison["speakers"] <= 10:
+        found.append(f"Only {wording.count(comparison['speakers'], 'speaker')} were tested.")
+    found.append("It invents text like every Whisper; do not decide about a child by what it writes alone.")
+    return " ".join(found)
+
+
+def _machine(folder: RunFolder) -> list[str]:
+    if not folder.provenance.is_file():
+        return []
+    lines = [f"- {label}: {value}" for label, value in facts.machine(read_json(folder.provenance))]
+    stages = [f"- {name}: {time}" for name, time in facts.stages(read_json(folder.provenance))]
+    return ["\n".join([*lines, *stages])]

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from smallvoice.report.card import write_card
+from smallvoice.run_folder import RunFolder
+from smallvoice.storage import read_json
+
+MakeRun = Callable[..., Path]
+
+
+def test_every_figure_is_from_the_run(make_run: MakeRun) -> None:
+    run = make_run()
+    text = write_card(run).read_text(encoding="utf-8")
+    metadata = yaml.safe_load(text.split("---")[1])
+    normalised = read_json(RunFolder(run).comparison)["overall"]["normalised"]
+    assert metadata["base_model"] == "openai/whisper-base" and metadata["library_name"] == "peft"
+    value = metadata["model-index"][0]["results"][0]["metrics"][0]["value"]
+    assert value == round(100 * normalised["b"]["wer"], 2)
+    assert f"{100 * normalised['a']['wer']:.1f} % | {100 * normalised['b']['wer']:.1f} %" in text
+    assert "Verdict: normalised WER" in text and "whom training did not hear" in text
+    assert str(run) not in text
+
+
+def test_a_run_without_a_test_has_a_card_without_scores(make_run: MakeRun) -> None:
+    run = make_run()
+    RunFolder(run).comparison.unlink()
+    text = write_card(run).read_text(encoding="utf-8")
+    assert "Nobody was kept for a test" in text and "model-index" not in text
+
+
+def test_synthetic_speech_gives_no_result_to_index(make_run: MakeRun) -> None:
+    text = write_card(make_run(synthetic=True)).read_text(encoding="utf-8")
+    assert "Synthetic speech" in text and "model-index" not in text
