@@ -118,7 +118,8 @@ def _training(folder: RunFolder, recipe: Recipe) -> list[str]:
         averaged = ", averaged" if recipe.train.members > 1 else ""
         sentences.append(
             f"Trained on {wording.count(heard['training'], 'utterance')} of {who}: "
-            f"{wording.count(recipe.train.members, 'member')} of {wording.count(recipe.train.epochs, 'epoch')}{averaged}."
+            f"{wording.count(recipe.train.members, 'member')} of {wording.count(recipe.train.epochs, 'epoch')}"
+            f"{averaged}."
         )
     if heard["selection"]:
         sentences.append(
