@@ -24,7 +24,7 @@ FLAGS = {
     "evaluate": "model corpus split out select language",
     "compare": "before after out resamples fail_unless",
     "score": "reference hypothesis language",
-    "report": "run corpus",
+    "report": "run corpus with_audio",
     "run": "recipe set data out force rehash folds",
     "search": "recipe corpus out trials set",
     "learning_curve": "recipe corpus out split set",

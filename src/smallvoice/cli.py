@@ -165,15 +165,24 @@ def score(reference: Path, hypothesis: Path, /, *, language: str | None = None, 
 
 
 @app.command(sort_key=6)
-def report(run: Path, /, *, corpus: Path | None = None, common: Common = Common()) -> None:
+def report(
+    run: Path,
+    /,
+    *,
+    corpus: Path | None = None,
+    with_audio: Annotated[bool, Parameter(negative="")] = False,
+    common: Common = Common(),
+) -> None:
     """Write report.html of a run.
 
     Parameters
     ----------
     corpus
         The prepared corpus, where it is not in the run folder.
+    with_audio
+        Put players of the recordings into the page: whoever has it can hear the speakers.
     """
-    path = judging.report(run, corpus=corpus)
+    path = judging.report(run, corpus=corpus, with_audio=with_audio)
     answer({"report": str(path)}, common, says=str(path))
 
 

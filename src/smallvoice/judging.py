@@ -76,8 +76,12 @@ def score(reference: Path, hypothesis: Path, *, language: str | None = None) -> 
     return scores
 
 
-def report(run: Path, *, corpus: Path | None = None) -> Path:
+def report(run: Path, *, corpus: Path | None = None, with_audio: bool = False) -> Path:
     """Write `report.html` of a run, and its model card. Returns the report's path.
+
+    Args:
+        corpus: the prepared corpus, where it is not in the run folder.
+        with_audio: put players of the recordings into the page.
 
     Raises:
         SmallvoiceError: the run has no comparison yet.
@@ -87,6 +91,6 @@ def report(run: Path, *, corpus: Path | None = None) -> Path:
 
     if not run.is_dir():
         raise InputError(f"{run}: no such run folder.")
-    written = write_report(run, corpus)
+    written = write_report(run, corpus, with_audio=with_audio)
     write_card(run)
     return written

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import yaml
 from smallvoice import recipe_file as recipes
 from smallvoice.errors import InputError
 from smallvoice.recipe import Recipe
-from smallvoice.report import curves, errors, facts, privacy, results, worst
+from smallvoice.report import browser, curves, errors, facts, privacy, results, worst
 from smallvoice.run_folder import RunFolder
 from smallvoice.scoring import hypotheses, wording
 from smallvoice.storage import read_json, read_jsonl, write_text
@@ -19,12 +21,13 @@ from smallvoice.storage import read_json, read_jsonl, write_text
 _FOLDER = Path(__file__).parent
 
 
-def write_report(run: Path, corpus: Path | None = None) -> Path:
+def write_report(run: Path, corpus: Path | None = None, *, with_audio: bool = False) -> Path:
     """Write `report.html` into a run folder, from the files of that folder alone.
 
     Args:
         run: a run folder that `compare` has finished with.
         corpus: the prepared corpus where it is not in the run folder. Without one the section says so.
+        with_audio: put players of the test's recordings into the page, which then holds the voices.
 
     Returns:
         The path of the page.
@@ -47,6 +50,10 @@ def write_report(run: Path, corpus: Path | None = None) -> Path:
         **_which_errors(comparison, _object(folder.evaluation(split))),
         separation=facts.separation(base, _rows(folder.trained_on)),
         worst=worst.worst(base, tuned),
+        browser=browser.browser(
+            base, tuned, browser.audio_of(corpus or folder.corpus, recipe.evaluate.split) if with_audio else {}
+        ),
+        with_audio=with_audio,
         training=curves.training(_rows(folder.metrics)),
     )
     # A lone surrogate, which JSON can hold and UTF-8 cannot, must not cost the whole report.
@@ -112,6 +119,10 @@ def _render(**context: Any) -> str:
         "interval": wording.interval,
         "printable": privacy.printable,
     }
+    script = (_FOLDER / "browser.js").read_text(encoding="utf-8")
+    # The page's policy lets this script run, and no other that a text might smuggle in.
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    context |= {"script": script, "script_hash": f"sha256-{digest}"}
     return environment.get_template("template.html").render(count=wording.count, **context)
 
 

@@ -49,19 +49,20 @@ class Utterance:
     """Line → text as it was written, before any normaliser."""
 
 
-def worst(base: list[Row], tuned: list[Row], shown: int = NUM_SHOWN) -> list[Utterance]:
+def worst(base: list[Row], tuned: list[Row], shown: int = NUM_SHOWN, perfect: bool = False) -> list[Utterance]:
     """The utterances in which the tuned model makes the most normalised errors.
 
     By number of errors and not by rate: these are the utterances that make up the score.
 
     Args:
         base, tuned: the same utterances in the same order (`hypotheses.pair`).
+        perfect: also those without errors, last.
     """
     texts = [_normalised(*rows) for rows in zip(base, tuned, strict=True)]
     base_counts = count_all([t[0].split() for t in texts], [t[1].split() for t in texts])
     tuned_counts = count_all([t[0].split() for t in texts], [t[2].split() for t in texts])
     order = sorted(
-        (number for number, counts in enumerate(tuned_counts) if counts.errors),
+        (number for number, counts in enumerate(tuned_counts) if counts.errors or perfect),
         key=lambda number: (-tuned_counts[number].errors, tuned_counts[number].words, base[number]["id"]),
     )
     return [

@@ -1,0 +1,104 @@
+"""The page in a real browser: Chromium, headless, driven over its debugging protocol by what it prints."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from example_run import rows
+
+from smallvoice.report import write_report
+from smallvoice.report.browser import browser
+
+MakeRun = Callable[..., Path]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
+FLAGS += ["--disable-background-networking", "--disable-component-update", "--hide-scrollbars"]
+
+DRIVE = """
+<script>
+window.addEventListener("load", () => {
+  const said = {errors: window.errors};
+  const by = (name) => document.getElementById(`utterances-${name}`);
+  const cards = () => [...by("list").children];
+  said.status = by("status").textContent;
+  said.first = cards()[0].textContent;
+  by("more").click();
+  said.more = cards().length;
+  by("filter").value = "rabbits";
+  by("filter").dispatchEvent(new Event("input"));
+  said.filtered = by("status").textContent;
+  by("filter").value = "";
+  by("only").value = "perfect";
+  by("only").dispatchEvent(new Event("change"));
+  said.perfect = cards()[0].textContent;
+  by("only").value = "all";
+  by("sort").value = "better";
+  by("sort").dispatchEvent(new Event("change"));
+  said.better = cards()[0].textContent;
+  cards()[0].open = true;
+  setTimeout(() => {
+    said.opened = cards()[0].querySelectorAll(".aligned .c").length;
+    said.requests = performance.getEntriesByType("resource").map((entry) => entry.name);
+    document.body.setAttribute("data-said", JSON.stringify(said));
+  }, 50);
+});
+</script>
+"""
+WATCH = """<script>window.errors = []; window.addEventListener("error", (e) => window.errors.push(e.message));
+document.addEventListener("securitypolicyviolation", (e) => window.errors.push(e.violatedDirective));</script>"""
+
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
+
+
+def chromium(profile: Path, *arguments: str) -> str:
+    command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={profile}", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+
+
+@needs_chromium
+def test_filter_sort_open_and_print(make_run: MakeRun, tmp_path: Path) -> None:
+    page = write_report(make_run())
+    source = page.read_text(encoding="utf-8")
+    # The driver is a script of its own, which only the copy's policy allows.
+    driven = re.sub(r"script-src '[^']*'", "script-src 'unsafe-inline'", source)
+    driven = driven.replace("<style>", f"{WATCH}<style>", 1).replace("</body>", f"{DRIVE}</body>")
+    copy = tmp_path / "driven.html"
+    copy.write_text(driven, encoding="utf-8")
+    shown = chromium(tmp_path / "profile", "--virtual-time-budget=4000", "--dump-dom", copy.as_uri())
+    found = re.search(r'data-said="([^"]*)"', shown)
+    assert found, shown[-500:]
+    said = json.loads(found[1].replace("&quot;", '"').replace("&amp;", "&"))
+    assert said["errors"] == [] and said["requests"] == []
+    assert said["status"] == "25 of 240 shown" and said["more"] == 50
+    assert 0 < int(said["filtered"].split()[2]) < 240
+    assert "tuned 0 of" in said["perfect"]
+    counts = re.search(r"base (\d+), tuned (\d+)", said["better"])
+    assert counts and int(counts[1]) > int(counts[2])
+    assert said["opened"] > 2
+    pdf = tmp_path / "report.pdf"
+    chromium(tmp_path / "profile", f"--print-to-pdf={pdf}", page.as_uri())
+    assert pdf.read_bytes().startswith(b"%PDF") and pdf.stat().st_size > 20_000
+
+
+@needs_chromium
+def test_the_policy_runs_the_page_s_own_script(make_run: MakeRun, tmp_path: Path) -> None:
+    page = write_report(make_run())
+    shown = chromium(tmp_path / "profile", "--virtual-time-budget=4000", "--dump-dom", page.as_uri())
+    assert "25 of 240 shown" in shown
+
+
+def test_the_content_cannot_end_its_element_and_holds_audio_only_when_given() -> None:
+    base, tuned = rows("base", 0.7, utterances=4), rows("tuned", 0.3, utterances=4)
+    for each in (base, tuned):
+        each[0] |= {"reference": "</script><b>", "language": "fr"}
+    held = browser(base, tuned, {})
+    assert "<" not in held.content and len(json.loads(held.content)) == 4
+    assert all("p" not in one for one in json.loads(held.content))
+    heard = json.loads(browser(base, tuned, {base[1]["id"]: b"fLaC"}).content)
+    assert [one["p"] for one in heard if "p" in one] == ["data:audio/flac;base64,ZkxhQw=="]
