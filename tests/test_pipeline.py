@@ -166,6 +166,8 @@ def test_model_can_be_a_run_an_adapter_or_a_folder(
         block = verbs.evaluate(str(name), finished.corpus, out=tmp_path / "again", decode=decode)
         assert block["wer"] == tuned["wer"]
         assert block["adapter_sha256"] == tuned["adapter_sha256"]
+    alone = shutil.copytree(finished.adapter, tmp_path / "alone" / "model")
+    assert verbs.evaluate(str(alone), finished.corpus, out=tmp_path / "again")["wer"] == tuned["wer"]
     with pytest.raises(InputError, match="no 'nothing' split"):
         verbs.evaluate(str(finished.path), finished.corpus, split="nothing", out=tmp_path / "none")
 

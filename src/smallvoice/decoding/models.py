@@ -96,5 +96,5 @@ def _tuned(folder: Path) -> Model:
         parameters=parameters,
         key=file_digest(saving.file_of(folder)),
         run=run.path if recipe else None,
-        decode=recipe.decode if recipe else None,
+        decode=recipe.decode if recipe else facts.decode if facts else None,
     )

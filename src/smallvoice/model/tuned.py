@@ -8,7 +8,7 @@ from typing import Any
 
 from smallvoice.corpus.text_style import TextFacts, to_corpus_style
 from smallvoice.errors import InputError
-from smallvoice.recipe import WindowRecipe
+from smallvoice.recipe import DecodeRecipe, WindowRecipe
 from smallvoice.storage import read_json, write_json
 
 FILE = "smallvoice.json"
@@ -30,6 +30,8 @@ class TunedFacts:
     """The base's own weights that training changed; none where there is an adapter."""
     knows_silence: bool = False
     """It was trained on silence with empty text, so it may write nothing."""
+    decode: DecodeRecipe | None = None
+    """How its run decodes; None in folders of before this was recorded."""
 
     def output(self, decoded: str, wish: str, language: str | None) -> str:
         """Decoded text in the style asked for: `model`, `corpus`, or `auto` (`corpus` where training left it)."""
@@ -54,6 +56,8 @@ def read(folder: Path) -> TunedFacts | None:
     try:
         content["window"] = WindowRecipe(**content["window"])
         content["corpus_text"] = TextFacts(**content["corpus_text"])
+        if content.get("decode"):
+            content["decode"] = DecodeRecipe(**content["decode"])
         return TunedFacts(**content)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{folder / FILE}: not a description of a tuned model: {error}.") from None

@@ -183,10 +183,11 @@ class _Jackknife:
             with np.errstate(divide="ignore", invalid="ignore"):
                 return np.log(function(sums))
 
-        if not float(function(self.sums)) > 0:
+        estimate = float(function(self.sums))
+        if not estimate > 0:
             return None
-        if found := self.of(logarithm, lost):
-            return math.exp(found[0]), math.exp(found[1])
+        if found := self.of(logarithm, lost):  # where no speaker differs, rounding must not leave the estimate outside
+            return min(estimate, math.exp(found[0])), max(estimate, math.exp(found[1]))
         plain = self.of(function, lost)
         return None if plain is None else (max(0.0, plain[0]), plain[1])
 

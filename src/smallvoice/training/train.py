@@ -259,6 +259,7 @@ def _write_result(folder: Path, setup: Setup, result: saving.Result) -> None:
         text_style=setup.style,
         corpus_text=setup.facts,
         knows_silence=setup.recipe.augment.silence > 0,
+        decode=setup.recipe.decode,
         moved=result.moved,
     )
     fresh = folder.with_name(f".{folder.name}.new")
