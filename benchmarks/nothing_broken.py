@@ -9,7 +9,7 @@ nothing is said; it must be nobody whom training heard. The base model decodes i
 window and at 30 s, with the options that the run recorded (the token cap among them). `--other`: the paired change of
 normalised WER. `--children`: the tuned model at 30 s against itself at its own window. Then the language of every clip
 is guessed, and that of sentences in five languages which espeak-ng speaks (the extra `demo`). `--speakers N` takes the
-first N speakers of each.
+first N speakers of each. `--work FOLDER` keeps what is done, so that the same command continues.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import argparse
 import itertools
 import sys
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ from smallvoice.decoding.torch_engine import TorchEngine
 from smallvoice.model.window import FULL_WINDOW, max_frames, num_frames
 from smallvoice.recipe import DecodeRecipe, EvaluateRecipe, WindowRecipe
 from smallvoice.scoring.compare import compare
-from smallvoice.storage import write_json
+from smallvoice.storage import read_jsonl, write_json, write_jsonl
 
 MOST_POINTS = 0.01
 """The most that normalised WER may rise."""
@@ -120,6 +121,17 @@ def rows_of(model: Model, window: WindowRecipe, system: str, utterances: list[Ut
     return sorted(rows, key=lambda row: row["id"])
 
 
+def kept(work: Path | None, name: str, made: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Rows that were made before, or now."""
+    if work is None:
+        return made()
+    path = work / f"{name}.jsonl".replace(" ", "_").replace(",", "")
+    if not path.is_file():
+        work.mkdir(parents=True, exist_ok=True)
+        write_jsonl(path, made())
+    return read_jsonl(path)
+
+
 def change(before: Any, after: Any) -> dict[str, Any]:
     """The paired change of normalised WER."""
     analysis = compare(before, after, EvaluateRecipe())
@@ -158,6 +170,10 @@ def guessed(model: Model, window: WindowRecipe, clips: Iterable[np.ndarray]) -> 
     return [found[place] for place in sorted(found)]
 
 
+def guesses(model: Model, window: WindowRecipe, clips: Iterable[np.ndarray]) -> list[dict[str, Any]]:
+    return [{"guessed": language} for language in guessed(model, window, clips)]
+
+
 def spoken() -> dict[str, list[np.ndarray]]:
     """Twenty sentences in each language."""
     speeches = [
@@ -171,14 +187,24 @@ def spoken() -> dict[str, list[np.ndarray]]:
     return {language: clips[20 * index : 20 * index + 20] for index, language in enumerate(SENTENCES)}
 
 
-def languages(base: Model, tuned: Model, corpora: dict[str, list[Utterance]]) -> list[dict[str, Any]]:
+def languages(
+    base: Model, tuned: Model, corpora: dict[str, list[Utterance]], work: Path | None
+) -> list[dict[str, Any]]:
     """How many clips of each kind are taken for their language, by each model and window."""
     kinds = {name: ("en", [decode_flac(row.audio) for row in rows]) for name, rows in corpora.items()}
     kinds |= {f"synthetic {language}": (language, clips) for language, clips in spoken().items()}
     rows = []
-    for name, (language, clips) in kinds.items():
+    for number, (name, (language, clips)) in enumerate(kinds.items()):
         ways = {"base": (base, FULL_WINDOW), "tuned": (tuned, tuned.window), "tuned, 30 s": (tuned, FULL_WINDOW)}
-        right = {way: guessed(model, window, clips).count(language) for way, (model, window) in ways.items()}
+        right = {
+            way: kept(
+                work,
+                f"language-{number}-{way}",
+                partial(guesses, model, window, clips),
+            )
+            for way, (model, window) in ways.items()
+        }
+        right = {way: sum(row["guessed"] == language for row in found) for way, found in right.items()}
         rows.append({"clips": name, "language": language, "number": len(clips), **right})
         print(rows[-1], file=sys.stderr)
     return rows
@@ -190,6 +216,7 @@ def main() -> None:
     parser.add_argument("--children", required=True)
     parser.add_argument("--other", action="append", default=[])
     parser.add_argument("--speakers", type=int)
+    parser.add_argument("--work", type=Path)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     tuned = open_model(options.model)
@@ -197,16 +224,23 @@ def main() -> None:
     decode = replace(tuned.decode or DecodeRecipe(), output_style="model")
     corpora = {Path(what).name: chosen(what, options.speakers) for what in [options.children, *options.other]}
     result: dict[str, Any] = {"changes": [], "machine": machine.facts(), "date": date.today().isoformat()}
-    for name, rows in corpora.items():
-        own, full = (rows_of(tuned, w, "tuned", rows, decode) for w in (tuned.window, FULL_WINDOW))
+    for number, (name, rows) in enumerate(corpora.items()):
+
+        def heard(
+            model: Model, window: WindowRecipe, system: str, rows: list[Utterance] = rows, n: int = number
+        ) -> Any:
+            made = partial(rows_of, model, window, system, rows, decode)
+            return kept(options.work, f"rows-{n}-{system}-{window.kind}", made)
+
+        own, full = heard(tuned, tuned.window, "tuned"), heard(tuned, FULL_WINDOW, "tuned")
         pairs = {"tuned at 30 s against its own window": (own, full)}
         if name != Path(options.children).name:
-            before = rows_of(base, FULL_WINDOW, "base", rows, decode)
+            before = heard(base, FULL_WINDOW, "base")
             pairs |= {"tuned against base": (before, own), "tuned at 30 s against base": (before, full)}
         for what, (a, b) in pairs.items():
             result["changes"].append({"corpus": name, "what": what, **change(a, b)})
             print(result["changes"][-1], file=sys.stderr)
-    result["languages"] = languages(base, tuned, corpora)
+    result["languages"] = languages(base, tuned, corpora, options.work)
     if options.out:
         write_json(options.out, result)
     print(markdown(result))
