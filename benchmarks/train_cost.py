@@ -11,7 +11,8 @@ Each runs in a process of its own, so that its peak memory is its own, with the 
 process before and after. Steps of (b) and (c) are the first of an epoch, of its own mix of lengths; (a) hears the
 utterances of (b) in their order, and as each of its steps costs the same it needs fewer. On CUDA the same, in bfloat16
 where the device has it. `--shape small` takes random weights of that size: speed does not ask what a model knows.
-`--times 10` makes the corpus so many times as large, for the memory of (b) and (c).
+`--times 10` makes the corpus so many times as large, for the memory of (b) and (c). A recipe that hears others too,
+adults beside children, needs `--recipe-corpus`; its utterances are then its own.
 """
 
 from __future__ import annotations
@@ -323,7 +324,8 @@ def run_all(options: argparse.Namespace) -> dict[str, Any]:
             options.model = str(write_random(options.shape, Path(temporary, "model")))
         for way in options.ways:
             out = Path(temporary, f"{way}.json")
-            command = [sys.executable, __file__, *forwarded(options), "--only", way, "--out", str(out)]
+            corpus = options.recipe_corpus if way == "c" and options.recipe_corpus else options.corpus
+            command = [sys.executable, __file__, str(corpus), *forwarded(options), "--only", way, "--out", str(out)]
             subprocess.run([*command, "--work", temporary], check=True, stdout=sys.stderr)
             results[way] = read_json(out)
     return {
@@ -343,7 +345,7 @@ def run_all(options: argparse.Namespace) -> dict[str, Any]:
 def forwarded(options: argparse.Namespace) -> list[str]:
     names = ("model", "recipe", "language", "batch", "steps", "warmup", "steps_full", "warmup_full", "times")
     pairs = [(f"--{name.replace('_', '-')}", str(getattr(options, name))) for name in names]
-    return [str(options.corpus), *itertools.chain.from_iterable(pairs)]
+    return [*itertools.chain.from_iterable(pairs)]
 
 
 def markdown(content: dict[str, Any]) -> str:
@@ -375,6 +377,7 @@ def main() -> None:
     parser.add_argument("--model", default="openai/whisper-base")
     parser.add_argument("--shape", choices=SHAPES, help="random weights of this size")
     parser.add_argument("--recipe", default="speechocean762_base", help="the recommended recipe: a name or a file")
+    parser.add_argument("--recipe-corpus", type=Path, help="what (c) trains on, where that is more than CORPUS")
     parser.add_argument("--language", default="en")
     parser.add_argument("--ways", nargs="+", choices=NAMES, default=list(NAMES))
     parser.add_argument("--batch", type=int, default=8)
