@@ -109,3 +109,11 @@ def test_every_evaluation_listens_to_silence(corpus: Path, tiny_models: dict[str
     assert {"kind", "duration_s", "text"} == set(silence["written"][0])
     again = verbs.evaluate(str(tiny_models["multilingual"]), corpus, out=tmp_path / "again", decode=DECODE)
     assert again["silence"] == silence
+
+
+def test_lost_audio_of_a_selection_counts_too(corpus: Path, tiny_models: dict[str, Path], tmp_path: Path) -> None:
+    model = str(tiny_models["english"])
+    for select, lost in (("age_years <= 5", 1), ("age_years > 5", 0)):
+        verbs.evaluate(model, corpus, out=tmp_path / select[-5:], decode=DECODE, select=select)
+        rows = read_jsonl(tmp_path / select[-5:] / "hypotheses" / "base.test.jsonl")
+        assert sum(row["error"] is not None for row in rows) == lost and len(rows) > lost

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from smallvoice.corpus import sources
+from smallvoice.corpus.select import parse
 from smallvoice.corpus.transcripts.segment import NOTHING_LOST
 from smallvoice.corpus.utterance import Corpus, Utterance, open_corpus
 from smallvoice.decoding import silence
@@ -137,9 +138,10 @@ def _row(
 
 def _undecodable(corpus: Corpus, split: str, model: Model, select: str | None) -> list[dict[str, Any]]:
     """Utterances of the split whose audio could not be read: their words count as deleted, for every model."""
-    if select:
-        return []  # whether they would be selected cannot be known
+    wish = parse(select) if select else None
     lost = [row for row in corpus.ledger() if row["fate"] == "dropped" and row["split"] == split and row.get("text")]
+    if wish:  # what the ledger does not say of a row is unknown, and selects nothing
+        lost = [row for row in lost if wish.accepts({**dict.fromkeys(wish.columns), **row})]
     return [
         {
             "id": digest(row["source"], row["where"])[:16],

@@ -55,7 +55,8 @@ def put(whisper: Whisper, recipe: ModelRecipe, seed: int, num_steps: int | None)
         network = get_peft_model(whisper.network, config)
     if recipe.strategy in PLAIN:
         for layer in adapted_layers(network).values():
-            layer.forward = MethodType(_forward, layer)
+            if type(layer.get_base_layer()) is torch.nn.Linear:  # one in few bits has its own ways
+                layer.forward = MethodType(_forward, layer)
     return network, _begin_with_principal(network) if recipe.strategy == "pissa" else {}
 
 
