@@ -232,11 +232,16 @@ def main() -> None:
             made = partial(rows_of, model, window, system, rows, decode)
             return kept(options.work, f"rows-{n}-{system}-{window.kind}", made)
 
-        own, full = heard(tuned, tuned.window, "tuned"), heard(tuned, FULL_WINDOW, "tuned")
-        pairs = {"tuned at 30 s against its own window": (own, full)}
+        own = heard(tuned, tuned.window, "tuned")
+        pairs: dict[str, tuple[Any, Any]] = {}
+        before = None
         if name != Path(options.children).name:
             before = heard(base, FULL_WINDOW, "base")
-            pairs |= {"tuned against base": (before, own), "tuned at 30 s against base": (before, full)}
+            pairs["tuned against base"] = (before, own)
+        full = heard(tuned, FULL_WINDOW, "tuned")
+        pairs["tuned at 30 s against its own window"] = (own, full)
+        if before is not None:
+            pairs["tuned at 30 s against base"] = (before, full)
         for what, (a, b) in pairs.items():
             result["changes"].append({"corpus": name, "what": what, **change(a, b)})
             print(result["changes"][-1], file=sys.stderr)

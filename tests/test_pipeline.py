@@ -341,4 +341,13 @@ def test_speech_that_must_not_break_is_scored_too(
     made = RunFolder(out).retention("others")
     assert read_json(made.comparison)["overall"]["normalised"]["a"] == block["a"]
     assert "Other speech" in RunFolder(out).report.read_text(encoding="utf-8")
-    assert str(others) not in RunFolder(out).report.read_text(encoding="utf-8")
+    for made_page in (RunFolder(out).report, RunFolder(out).card):
+        assert "others/" not in made_page.read_text(encoding="utf-8").replace("retention/others", "")
+        assert str(others) not in made_page.read_text(encoding="utf-8")
+    content["evaluate"]["retention"] = [*kept, *kept]
+    with pytest.raises(RecipeError, match="two sets have one name"):
+        verbs.run(recipes.build(content), out)
+    seen = {"name": "seen", "source": str(recipe.corpus.source), "language": "en"}
+    content["evaluate"]["retention"] = [seen]
+    with pytest.raises(InputError, match="training heard"):
+        verbs.run(recipes.build(content), out)

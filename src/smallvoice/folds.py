@@ -59,6 +59,8 @@ def run_folds(
     out.mkdir(parents=True, exist_ok=True)
     with locked(out):
         _require_same_number(out, folds)
+        if recipe.evaluate.retention:
+            console.print("Sets of other speech (evaluate.retention) are not scored in folds.")
         parts = [_of_fold(recipe, fold, folds) for fold in range(1, folds + 1)]
         folders = [RunFolder(out / f"fold-{fold}") for fold in range(1, folds + 1)]
         _prepare_all(parts, folders, data, rehash)

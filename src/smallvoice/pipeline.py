@@ -17,7 +17,7 @@ from typing import Any, Literal
 from smallvoice import judging, machine, verbs
 from smallvoice import recipe_file as recipes
 from smallvoice.corpus.utterance import open_corpus
-from smallvoice.errors import RecipeError
+from smallvoice.errors import InputError, RecipeError
 from smallvoice.model import weights
 from smallvoice.recipe import CorpusRecipe, Recipe, RetentionRecipe
 from smallvoice.report.card import write_card
@@ -134,25 +134,46 @@ class _Run:
         sets = self.recipe.evaluate.retention
         if not sets:
             return ""
+        if len({one.name for one in sets}) < len(sets):
+            raise RecipeError("evaluate.retention: two sets have one name; each needs its own.")
+        keys = [self._prepare_retention(one) for one in sets]
         return self._stage(
             "retention",
-            digest(models, [recipes.as_dict(one) for one in sets]),
+            digest(models, keys, recipes.as_dict(self.recipe.evaluate)),
             lambda: [self._retain(one) for one in sets],
             made=tuple(self.folder.retention(one.name).comparison for one in sets),
             needs=("base", "tuned"),
         )
 
-    def _retain(self, other: RetentionRecipe) -> None:
-        """Both models on speech that fine-tuning was not meant for."""
-        folder, recipe = self.folder.retention(other.name), self.recipe
+    def _prepare_retention(self, other: RetentionRecipe) -> str:
+        """A set of other speech as a corpus that is only a test. Returns its key."""
+        folder = self.folder.retention(other.name)
         folder.path.mkdir(parents=True, exist_ok=True)
         names = [other.source] if isinstance(other.source, str) else other.source
         corpus = CorpusRecipe(
-            source=other.source, select=other.select, language=other.language, text_rules=other.text_rules
+            source=other.source,
+            select=other.select,
+            language=other.language or self.recipe.corpus.language,
+            text_rules=other.text_rules,
         )
-        verbs.prepare(names, folder.corpus, recipe=corpus, split="test", data=self.data, rehash=self.rehash)
+        facts = verbs.prepare(names, folder.corpus, recipe=corpus, split="test", data=self.data, rehash=self.rehash)
+        return str(facts["key"])
+
+    def _retain(self, other: RetentionRecipe) -> None:
+        """Both models on speech that fine-tuning was not meant for.
+
+        Raises:
+            InputError: training heard some of it.
+        """
+        folder, recipe = self.folder.retention(other.name), self.recipe
+        language = other.language or recipe.corpus.language
         for model in (recipe.model.base, str(self.folder.path)):
-            verbs.evaluate(model, folder.corpus, out=folder.path, decode=recipe.decode, language=other.language)
+            block = verbs.evaluate(model, folder.corpus, out=folder.path, decode=recipe.decode, language=language)
+            if block["seen_in_training"]:
+                raise InputError(
+                    f"evaluate.retention, {other.name}: training heard {block['seen_in_training']} of its utterances, "
+                    "so it does not show what was kept. Select others (evaluate.retention[].select)."
+                )
         before, after = (folder.hypotheses(system, "test") for system in ("base", "tuned"))
         judging.compare(before, after, out=folder.comparison, recipe=recipe.evaluate)
 
@@ -170,8 +191,11 @@ class _Run:
             f"Nobody is kept for {split} (corpus.split.{split}: 0), so nothing is scored; what is said of dev above "
             "chose the checkpoints and is no test. Score people whom it has not heard: smallvoice evaluate"
         )
+        if self.recipe.evaluate.retention:
+            why += ". Sets of other speech (evaluate.retention) are scored only beside a test"
         if self.worked:
             self._say_where(rate)
+            self.folder.comparison.unlink(missing_ok=True)  # of a run that had a test
             write_card(self.folder.path)
         console.print(why)
         return {"split": split, "utterances": 0, "why": why}

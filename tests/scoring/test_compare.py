@@ -114,7 +114,8 @@ def test_the_verdict_names_the_numbers_and_the_rule() -> None:
     found = compare.compare(system("base", texts), system("tuned", ["THE SMALL VOICE"] * 12), QUICK)["verdict"]
     assert found["outcome"] == "no evidence", "four speakers are none"
     assert found["sentence"] == (
-        "normalised WER 55.6 % → 0.0 %, −100 % relative: better on these, but 4 speakers are no evidence for others"
+        "normalised WER 55.6 % → 0.0 %, −100 % relative, −55.6 points, 95 % interval "
+        "[−55.6, −55.6]: better on these, but 4 speakers are no evidence for others"
     ), "of no errors at all no ratio has an interval"
     assert found["caution"] is None
 
@@ -277,7 +278,7 @@ def test_better_but_says_for_whom_it_is_worse() -> None:
         after.append({**row(speaker, worse if girl else "THE SMALL VOICE"), **who, "system": "tuned"})
     both = compare.compare(before, after, QUICK)
     assert both["verdict"]["outcome"] == "better but"
-    assert both["verdict"]["but"] == ["f is worse (0.0 % → 33.3 %)"]
+    assert both["verdict"]["but"] == ["gender f is worse (0.0 % → 33.3 %)"]
     genders = {group["group"]: group for group in both["groups"]["gender"]}
     assert genders["m"]["normalised"]["b"]["errors"] == 0 and genders["f"]["speakers"] == 6
     assert both["gaps"]["gender"]["best"] == "m" and both["gaps"]["gender"]["b"]["points"] == pytest.approx(1 / 3)

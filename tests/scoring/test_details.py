@@ -67,3 +67,28 @@ def test_any_text_gives_numbers(pairs: list[tuple[str, str]]) -> None:
     rows = [row(number, *pair) for number, pair in enumerate(pairs)]
     assert details(rows)["perfect"] <= len(rows)
     assert all(found["utterances"] <= len(rows) for found in signs(rows).values())
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis"),
+    [
+        ("pa ta ka " * 10, "pa ta ka " * 10),
+        ("no no no no", "no no no no"),
+        ("おはようございます", "おはようございます"),
+    ],
+)
+def test_what_was_said_again_and_again_is_no_loop(reference: str, hypothesis: str) -> None:
+    language = "ja" if reference[0] == "お" else "en"
+    found = signs([row(0, reference, hypothesis, duration_s=1.5 if language == "ja" else 20.0, language=language)])
+    assert [sign for sign, one in found.items() if one["utterances"]] == []
+
+
+def test_another_loop_than_the_one_that_was_said_is_one() -> None:
+    heard = "no no no no " + "thank you for watching " * 4
+    assert signs([row(0, "no no no no", heard)])["loop"]["ids"] == ["u0"]
+    assert signs([row(0, "I know", "I don't know " * 4)])["loop"]["ids"] == ["u0"]
+
+
+def test_characters_of_languages_without_spaces() -> None:
+    found = details([row(0, "你好吗", "你吗", language="zh")])
+    assert found["cer"] == {"characters": 3, "errors": 1, "cer": 1 / 3}

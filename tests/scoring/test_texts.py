@@ -165,3 +165,39 @@ def test_a_hundred_lines_take_half_a_second(tmp_path: Path) -> None:
         subprocess.run(command, check=True, capture_output=True)
         times.append(time.monotonic() - started)
     assert min(times) < 1.5
+
+
+def write_both(folder: Path, said: str, heard: str, suffix: str = "") -> tuple[Path, Path]:
+    paths = folder / f"ref{suffix}", folder / f"hyp{suffix}"
+    for path, text in zip(paths, (said, heard), strict=True):
+        path.write_text(text, encoding="utf-8")
+    return paths
+
+
+@pytest.mark.parametrize(
+    ("said", "heard", "words", "errors"),
+    [
+        ("u1 the cat", "u1 the hat", 2, 1),
+        ("\ufeffu1 the cat\nu2 a dog", "u1 the cat\nu2 a dog", 4, 0),
+        ("u1 the cat\nu2 a dog", "u2 a dog", 4, 2),
+        ("the cat sat\na dog ran", "the cat sat\na hog ran", 6, 1),
+        ("yes please\nno thanks", "no thanks\nyes please", 4, 4),
+        ("a\u2028b c\nd e", "a\u2028b c\nd e", 5, 0),
+    ],
+)
+def test_ids_are_told_from_words(tmp_path: Path, said: str, heard: str, words: int, errors: int) -> None:
+    rows, _ = texts.pair(*write_both(tmp_path, said, heard))
+    counted = score(rows)["wer"]["raw"]
+    assert (counted["words"], counted["errors"]) == (words, errors)
+
+
+def test_odd_tables_are_read(tmp_path: Path) -> None:
+    quoted = 'u1\t"who said that\nu2\tnobody " did\n'
+    rows, _ = texts.pair(*write_both(tmp_path, quoted, quoted, ".tsv"))
+    assert len(rows) == 2 and score(rows)["wer"]["raw"]["errors"] == 0
+    odd = '{"id": "u1", "text": "a b", "age_years": "7", "duration_s": NaN}\n'
+    odd += '{"id": "u2", "text": "c", "age_years": "x"}\n'
+    rows, _ = texts.pair(*write_both(tmp_path, odd, odd, ".jsonl"))
+    assert [row.get("age_years") for row in rows] == [7.0, None] and score(rows)["utterances"] == 2
+    with pytest.raises(InputError, match="not a CSV table"):
+        texts.pair(*write_both(tmp_path, 'u1,"' + "a" * 200_000, "u1,a", ".csv"))

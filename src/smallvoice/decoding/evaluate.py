@@ -99,12 +99,12 @@ def evaluate(
             if select
             else f"{corpus_folder}: {split} is empty."
         )
+    # In one of the languages that are spoken, where the corpus has several.
+    heard_in = language or next((row["language"] for row in rows if row["language"]), None)
+    silent = silence.probe(engine, heard_in, decode.batch_size)
     write_jsonl(path, rows)
     partial.remove()
-    block = {
-        **_block(model, corpus, rows, split, select, decode, seconds),
-        "silence": silence.probe(engine, language),
-    }
+    block = {**_block(model, corpus, rows, split, select, decode, seconds), "silence": silent}
     _add_result(run.evaluation(split), model.system, split, block)
     return block
 
@@ -201,7 +201,7 @@ def _block(
         },
         "decoding": {
             **asdict(decode),
-            "search": "greedy",
+            "search": "greedy" if decode.beams == 1 else f"{decode.beams} beams",
             "timestamps": False,
             "window": asdict(model.window),
             "device": device.describe(model.whisper.network.device),

@@ -32,7 +32,7 @@ def clips() -> list[tuple[str, np.ndarray]]:
     return found
 
 
-def probe(engine: TorchEngine, language: str | None) -> dict[str, Any]:
+def probe(engine: TorchEngine, language: str | None, batch_size: int) -> dict[str, Any]:
     """How many clips without speech the model writes words for, and which.
 
     Returns:
@@ -43,8 +43,10 @@ def probe(engine: TorchEngine, language: str | None) -> dict[str, Any]:
         buckets[engine.num_frames(len(sound) / SAMPLE_RATE)].append((kind, sound))
     written = []
     for frames, bucket in sorted(buckets.items()):
-        decoded = engine.decode([sound for _, sound in bucket], frames, language)
-        for (kind, sound), one in zip(bucket, decoded, strict=True):
-            if any(character.isalnum() for character in one.text):
-                written.append({"kind": kind, "duration_s": len(sound) / SAMPLE_RATE, "text": one.text})
+        for start in range(0, len(bucket), batch_size):
+            batch = bucket[start : start + batch_size]
+            decoded = engine.decode([sound for _, sound in batch], frames, language)
+            for (kind, sound), one in zip(batch, decoded, strict=True):
+                if any(character.isalnum() for character in one.text):
+                    written.append({"kind": kind, "duration_s": len(sound) / SAMPLE_RATE, "text": one.text})
     return {"clips": len(KINDS) * len(DURATIONS_S), "with_words": len(written), "written": written}

@@ -35,7 +35,7 @@ def write_card(run: Path) -> Path:
         f"# {recipe.name}",
         f"{shown['model']['base']}, fine-tuned with [smallvoice](https://pypi.org/project/smallvoice/) "
         f"({recipe.model.strategy}) on {_sources(shown)}.",
-        *_results(comparison),
+        *_results(comparison, _separation(folder, comparison)),
         *_training(folder, recipe),
         *_use(recipe),
         "## Limits",
@@ -48,17 +48,20 @@ def write_card(run: Path) -> Path:
     return folder.card
 
 
+_LIBRARIES = {"full": "transformers", "selective": "transformers", "bottleneck": "smallvoice"}
+
+
 def _metadata(recipe: Recipe, shown: Json, comparison: Json | None) -> Json:
     content: Json = {
         "base_model": shown["model"]["base"],
-        "library_name": "transformers" if recipe.model.strategy in ("full", "selective") else "peft",
+        "library_name": _LIBRARIES.get(recipe.model.strategy, "peft"),
         "pipeline_tag": "automatic-speech-recognition",
         "language": recipe.corpus.language,
         "tags": ["whisper", "smallvoice", recipe.model.strategy],
         "metrics": ["wer"],
     }
-    if comparison and not comparison["synthetic"]:
-        value = comparison["overall"]["normalised"]["b"]["wer"]
+    value = comparison["overall"]["normalised"]["b"]["wer"] if comparison else None
+    if comparison and value is not None and not comparison["synthetic"]:
         content["model-index"] = [
             {
                 "name": recipe.name,
@@ -79,7 +82,17 @@ def _sources(shown: Json) -> str:
     return ", ".join(source) if isinstance(source, list) else str(source)
 
 
-def _results(comparison: Json | None) -> list[str]:
+def _separation(folder: RunFolder, comparison: Json | None) -> str:
+    """Whether training heard what was scored, as the report says it."""
+    if comparison is None:
+        return ""
+    path = folder.hypotheses("tuned", comparison["split"] or "test")
+    tested = read_jsonl(path) if path.is_file() else []
+    found = facts.separation(tested, read_jsonl(folder.trained_on) if folder.trained_on.is_file() else [])
+    return found[1] if found else "Whether training heard any of it is not known."
+
+
+def _results(comparison: Json | None, separation: str) -> list[str]:
     if comparison is None:
         return ["## Results", "Nobody was kept for a test: everyone but dev was trained on, so there is no score here."]
     rows = ["| text compared | words | base | tuned | change, relative |", "|---|---|---|---|---|"]
@@ -91,8 +104,8 @@ def _results(comparison: Json | None) -> list[str]:
         rows.append(f"| {label} | {block['a']['words']:,} | {' | '.join(rates)} | {change} |")
     sentences = [
         f"Word error rate on {wording.count(comparison['utterances'], 'utterance')} of "
-        f"{wording.count(comparison['speakers'], 'speaker')} whom training did not hear; in brackets the interval over "
-        f"speakers ({100 * comparison['bootstrap']['confidence']:g} %).",
+        f"{wording.count(comparison['speakers'], 'speaker')}; in brackets the interval over speakers "
+        f"({100 * comparison['bootstrap']['confidence']:g} %). {separation}",
         f"Verdict: {comparison['verdict']['sentence']}.",
     ]
     if comparison["synthetic"]:
@@ -111,7 +124,10 @@ def _other_speech(comparison: Json) -> list[str]:
 def _training(folder: RunFolder, recipe: Recipe) -> list[str]:
     rows = read_jsonl(folder.trained_on) if folder.trained_on.is_file() else []
     heard = Counter(row["used_for"] for row in rows)
-    people = {use: len({row["speaker"] for row in rows if row["used_for"] == use}) for use in heard}
+    people = {
+        use: len({row["speaker"] for row in rows if row["used_for"] == use and row.get("speaker") is not None})
+        for use in heard
+    }
     sentences = []
     if heard["training"]:
         who = wording.count(people["training"], "speaker")
@@ -153,7 +169,7 @@ def _limits(recipe: Recipe, comparison: Json | None) -> str:
     found = ["A model of few voices: on other ages, accents, microphones and languages it must be measured first."]
     if comparison is None or not comparison["retention"]:
         found.append("What it does to other speech was not measured in this run.")
-    if comparison and comparison["speakers"] <= 10:
+    if comparison and 0 < comparison["speakers"] <= 10:
         found.append(f"Only {wording.count(comparison['speakers'], 'speaker')} were tested.")
     found.append("It invents text like every Whisper; do not decide about a child by what it writes alone.")
     return " ".join(found)

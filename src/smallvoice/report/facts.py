@@ -70,6 +70,12 @@ def shareable_recipe(recipe: Recipe) -> Json:
     names = [source_name(source) for source in ([sources] if isinstance(sources, str) else sources)]
     content["corpus"]["source"] = names[0] if isinstance(sources, str) else names
     content["model"]["base"] = model_name(recipe.model.base)
+    for kept, shown in zip(recipe.evaluate.retention, content["evaluate"]["retention"], strict=True):
+        places = [kept.source] if isinstance(kept.source, str) else kept.source
+        shown["source"] = [source_name(place) for place in places] if len(places) > 1 else source_name(places[0])
+    for part in (content["corpus"], *content["evaluate"]["retention"]):
+        if part["text_rules"]:
+            part["text_rules"] = "local rules"
     return content
 
 

@@ -135,7 +135,7 @@ def notes(comparison: Block) -> list[str]:
     found = []
     if comparison["verdict"]["caution"]:
         found.append(comparison["verdict"]["caution"])
-    if comparison["verdict"]["but"]:
+    if comparison["verdict"]["outcome"] == "better but":
         found.append(f"Better as a whole, but {'; '.join(comparison['verdict']['but'])}.")
     small = [group["group"] for group in comparison["by_age"] if group["units"] < 5]
     if small and len(comparison["by_age"]) > 1:
@@ -173,6 +173,9 @@ def _in_a_hundred(block: Block) -> list[str]:
 def _how_sure(comparison: Block) -> list[str]:
     block, bootstrap = comparison["overall"]["normalised"], comparison["bootstrap"]
     bounds = block["relative"]["interval"]
+    if bounds is None and block["absolute"]["interval"] is not None:
+        low, high = (wording.points(end) for end in block["absolute"]["interval"])
+        return [f"The change lies between {low} and {high} points ({confidence_name(comparison)} interval)."]
     if bounds is None:
         return [f"There is no interval: {bootstrap['why_no_interval'] or 'the change is not defined'}."]
     drawn = wording.count(bootstrap["units"], bootstrap["unit"].split(",")[0])

@@ -93,7 +93,7 @@ def compare(
         for name, members in groups.by_columns(rows_a).items()
     }
     signs = {"a": hallucination.signs(rows_a), "b": hallucination.signs(rows_b)}
-    buts = verdict.group_buts([*by_age, *(group for found in by_column.values() for group in found)])
+    buts = [but for name, found in {"age": by_age, **by_column}.items() for but in verdict.group_buts(name, found)]
     buts += verdict.loop_buts(signs["a"], signs["b"])
     kept = {
         name: {key: each[key] for key in ("utterances", "speakers")} | each["overall"]["normalised"]
@@ -171,7 +171,7 @@ class _Pair:
             if len(rated) < 2:
                 continue
             order = sorted(rated, key=lambda group: rated[group][:, 2].sum() / rated[group][:, 3].sum())
-            best, worst = rated[order[0]], rated[order[-1]]
+            best, worst = self._per_unit_of(members[order[0]]), self._per_unit_of(members[order[-1]])
             sides = {
                 side: significance.gap(best[:, columns], worst[:, columns], self.evaluate.confidence)
                 for side, columns in (("a", slice(0, 2)), ("b", slice(2, 4)))
@@ -215,6 +215,10 @@ class _Pair:
             if num_units > 1
             else f"an interval needs at least 2 speakers; there is {num_units}",
         }
+
+    def _per_unit_of(self, positions: list[int]) -> NDArray[np.int64]:
+        """The same of some utterances, with a row for every unit of all: zero where it has none of them."""
+        return self._per_unit("normalised", positions, sorted(set(self.units)))
 
     def _per_unit(self, form: str, positions: list[int], units: list[tuple[str, str]]) -> NDArray[np.int64]:
         """Errors and words of A, errors and words of B, shape = (num_units, 4)."""

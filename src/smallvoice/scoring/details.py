@@ -29,7 +29,7 @@ def details(rows: list[Row]) -> dict[str, Any]:
     wrong = [sum(word.kind != "equal" for word in words) for words in aligned]
     said = [sum(word.reference is not None for word in words) for words in aligned]
     return {
-        "cer": _character_errors(aligned),
+        "cer": _character_errors(aligned, ["" if rule.by_character else " " for rule in rules]),
         "perfect": sum(errors == 0 for errors in wrong),
         "over_100": sum(errors > words for errors, words in zip(wrong, said, strict=True)),
         "confused": [
@@ -41,13 +41,13 @@ def details(rows: list[Row]) -> dict[str, Any]:
     }
 
 
-def _character_errors(aligned: list[list[AlignedWord]]) -> dict[str, int | float | None]:
+def _character_errors(aligned: list[list[AlignedWord]], spaces: list[str]) -> dict[str, int | float | None]:
     from rapidfuzz.distance import Levenshtein
 
     characters = errors = 0
-    for words in aligned:
-        said = " ".join(word.reference for word in words if word.reference is not None)
-        heard = " ".join(word.hypothesis for word in words if word.hypothesis is not None)
+    for words, space in zip(aligned, spaces, strict=True):
+        said = space.join(word.reference for word in words if word.reference is not None)
+        heard = space.join(word.hypothesis for word in words if word.hypothesis is not None)
         characters += len(said)
         errors += Levenshtein.distance(said, heard)
     return {"characters": characters, "errors": errors, "cer": errors / characters if characters else None}

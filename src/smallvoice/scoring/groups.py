@@ -61,7 +61,7 @@ _RATES = ((1.5, "under 1.5 words/s"), (2.5, "1.5–2.5 words/s"), (float("inf"),
 
 
 def _range(value: float | None, bounds: tuple[tuple[float, str], ...]) -> str | None:
-    return None if value is None else next(label for upper, label in bounds if value < upper)
+    return None if value is None else next((label for upper, label in bounds if value < upper), None)
 
 
 def _speaking_rate(row: Row) -> str | None:

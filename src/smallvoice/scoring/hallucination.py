@@ -27,7 +27,7 @@ WORDS_PER_S = 8.0
 """Faster than anybody speaks; see `AuditRecipe.max_words_per_s`."""
 SHOWN = 20
 
-_LOOP = re.compile(rf"\b(\w+(?: \w+){{0,3}})(?: \1\b){{{REPEATS - 1},}}")
+_LOOP = re.compile(rf"(?<!\S)(\S+(?: \S+){{0,3}})(?: \1(?!\S)){{{REPEATS - 1},}}")
 _SCRIPTS = {
     "ARABIC": "ar fa ur",
     "HEBREW": "he",
@@ -55,9 +55,11 @@ def signs(rows: list[Row]) -> dict[str, dict[str, Any]]:
     heard = [rule.words(hypotheses.heard(row)) for rule, row in zip(rules, rows, strict=True)]
     bursts = [_longest_burst([word.kind for word in words]) for words in align_all(said, heard)]
     tests: dict[str, Callable[[int], bool]] = {
-        "loop": lambda i: _loops(heard[i], said[i]) or _compresses(hypotheses.heard(rows[i])),
+        "loop": lambda i: _loops(heard[i], said[i]) or _compresses(heard[i], said[i]),
         "burst of insertions": lambda i: bursts[i] >= BURST,
-        "faster than speech": lambda i: _too_fast(len(heard[i]), rows[i].get("duration_s")),
+        "faster than speech": lambda i: (
+            not rules[i].by_character and _too_fast(len(heard[i]), rows[i].get("duration_s"))
+        ),
         "words on silence": lambda i: not said[i] and bool(heard[i]),
         "another script": lambda i: _foreign(hypotheses.heard(rows[i]), rows[i].get("language")),
         "nothing written": lambda i: bool(said[i]) and not heard[i],
@@ -70,13 +72,18 @@ def signs(rows: list[Row]) -> dict[str, dict[str, Any]]:
 
 
 def _loops(heard: list[str], said: list[str]) -> bool:
-    match = _LOOP.search(" ".join(heard))
-    return bool(match) and not _LOOP.search(" ".join(said))
+    """Whether a run repeats more often than the reference repeats it."""
+    reference = " ".join(said)
+    return any(match[0] not in reference for match in _LOOP.finditer(" ".join(heard)))
 
 
-def _compresses(text: str) -> bool:
-    content = text.encode("utf-8", "replace")
-    return len(content) > 40 and len(content) / len(zlib.compress(content)) > COMPRESSION_RATIO
+def _compresses(heard: list[str], said: list[str]) -> bool:
+    return _ratio(heard) > COMPRESSION_RATIO >= _ratio(said)
+
+
+def _ratio(words: list[str]) -> float:
+    content = " ".join(words).encode("utf-8", "replace")
+    return len(content) / len(zlib.compress(content)) if len(content) > 40 else 1.0
 
 
 def _longest_burst(kinds: list[str]) -> int:

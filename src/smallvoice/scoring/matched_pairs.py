@@ -29,7 +29,7 @@ class MatchedPairs:
     """Errors of A less errors of B, in a segment; above 0 B is better."""
     z: float | None
     p: float | None
-    """The probability of a difference as large by chance; None for fewer than two segments."""
+    """The probability of a difference as large by chance; None for fewer than two segments, or if all differ alike."""
 
 
 def test(a: Sequence[list[AlignedWord]], b: Sequence[list[AlignedWord]]) -> MatchedPairs:
@@ -41,7 +41,7 @@ def test(a: Sequence[list[AlignedWord]], b: Sequence[list[AlignedWord]]) -> Matc
     mean = sum(differences) / size
     variance = sum((each - mean) ** 2 for each in differences) / (size - 1)
     if not variance:
-        return MatchedPairs(size, mean, None, 1.0 if mean == 0 else 0.0)
+        return MatchedPairs(size, mean, None, 1.0 if mean == 0 else None)
     z = mean / math.sqrt(variance / size)
     return MatchedPairs(size, mean, z, 2 * NormalDist().cdf(-abs(z)))
 

@@ -32,6 +32,8 @@ class Normaliser:
     """From text to text; what is left are its words, split at white space."""
     choices: Callable[[str], list[Token]] | None = None
     """From text to words, where a normaliser leaves a choice between several."""
+    by_character: bool = False
+    """Its words are characters."""
 
     @property
     def label(self) -> str:
@@ -131,6 +133,7 @@ def by_character(normaliser: Normaliser) -> Normaliser:
         normaliser.version,
         (*normaliser.steps, "each character of a script that has no spaces is a word (the rate is then a CER)"),
         lambda text: _OF_ITS_OWN.sub(r" \g<0> ", normaliser.apply(text)),
+        by_character=True,
     )
 
 

@@ -4,7 +4,8 @@
     .tsv .csv      an id and a text, with or without a head
     .trn           text (id), as sclite has it
     .stm .ctm      NIST's timed files; .json: SegLST
-    anything else  id and text, where every line of both files begins with an id that the other has; else line by line
+    anything else  id and text, where every line of both files begins with what looks like an id (it holds a digit, a _
+                   or a -, or the file is called `text`, as Kaldi's); else line by line
 
 Timed files are joined into one text for each recording, or for each speaker of it where both files name the same
 speakers. Nothing is dropped: a reference without a hypothesis counts as deleted words and is said, a hypothesis without
@@ -16,6 +17,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -32,7 +34,8 @@ from smallvoice.storage import read_text
 _IDS = ("id", "utterance_id", "utt_id", "utt", "key", "audio", "file", "path", "audio_filepath")
 _TEXTS = ("text", "words", "transcript", "transcription", "sentence")
 _OF_SIDE = {"reference": ("reference", "ref"), "hypothesis": ("hypothesis", "hyp", "prediction", "pred_text")}
-_KEPT = ("speaker", "recording", "age_years", "gender", "role", "language", "duration_s", "flags")
+_KEPT = ("speaker", "recording", "age_years", "gender", "role", "language", "duration_s")
+_ID = re.compile(r"[\d_-]")
 _TRN = re.compile(r"(.*)\(([^()\s]+)\)\s*")
 
 
@@ -101,19 +104,25 @@ def _read(path: Path, side: str) -> list[Text] | _Lines | _TimedFile:
     suffix = path.suffix.lower()
     if suffix in _TIMED:
         return _TimedFile(_TIMED[suffix](path))
-    text = read_text(path)
+    text = read_text(path).removeprefix("\ufeff")
     if suffix == ".jsonl":
         return _json_lines(path, text, side)
     if suffix in (".tsv", ".csv"):
         return _table(path, text, side)
     if suffix == ".trn":
         return _trn(path, text)
-    return _Lines(path, text.splitlines())
+    return _Lines(path, _lines(text))
+
+
+def _lines(text: str) -> list[str]:
+    """Not splitlines(): a text may hold U+2028, a form feed or other things that it takes for an end."""
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    return lines[:-1] if lines[-1] == "" else lines
 
 
 def _json_lines(path: Path, text: str, side: str) -> list[Text]:
     found, problems = [], []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(_lines(text), 1):
         if not line.strip():
             continue
         try:
@@ -139,11 +148,30 @@ def _of_row(row: dict[str, Any], where: str, side: str, problems: list[str]) -> 
     if name is None or not isinstance(text, str):
         problems.append(f"{where}: expected an id ({', '.join(_IDS[:3])}, ...) and a text ({', '.join(keys)}).")
         return None
-    return Text(str(name), text, {key: row[key] for key in _KEPT if row.get(key) is not None})
+    facts = {key: _number(row[key]) if key in _NUMBERS else row[key] for key in _KEPT if row.get(key) not in (None, "")}
+    return Text(str(name), text, {key: value for key, value in facts.items() if value is not None})
+
+
+_NUMBERS = ("age_years", "duration_s")
+
+
+def _number(value: Any) -> float | None:
+    """A finite number; None for anything else, which is then unknown."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _table(path: Path, text: str, side: str) -> list[Text]:
-    rows = list(csv.reader(io.StringIO(text, newline=""), delimiter="\t" if path.suffix.lower() == ".tsv" else ","))
+    if path.suffix.lower() == ".tsv":  # quotation marks in it are text
+        rows = [line.split("\t") for line in _lines(text)]
+    else:
+        try:
+            rows = list(csv.reader(io.StringIO(text, newline="")))
+        except csv.Error as error:
+            raise InputError(f"{path}: not a CSV table: {error}.") from None
     head = [cell.strip().lower() for cell in rows[0]] if rows else []
     texts = (*_OF_SIDE[side], *_TEXTS)
     if not (set(head) & set(_IDS) and set(head) & set(texts)):
@@ -151,30 +179,16 @@ def _table(path: Path, text: str, side: str) -> list[Text]:
     problems: list[str] = []
     found = []
     for number, cells in enumerate(rows[1:], 2 if rows[0] else 1):
-        if cells:
+        if any(cells):
             row = dict(zip(head, cells, strict=False))
-            found.append(_of_row(_typed(row), f"{path}:{number}", side, problems))
+            found.append(_of_row(dict(row), f"{path}:{number}", side, problems))
     _refuse(problems)
     return [text for text in found if text is not None]
 
 
-def _typed(row: dict[str, str]) -> dict[str, Any]:
-    """Ages and durations as numbers; an empty cell of anything but a text is unknown."""
-    typed: dict[str, Any] = {}
-    for key, value in row.items():
-        if key in ("age_years", "duration_s"):
-            try:
-                typed[key] = float(value)
-            except ValueError:
-                continue
-        elif key != "flags":
-            typed[key] = value
-    return typed
-
-
 def _trn(path: Path, text: str) -> list[Text]:
     found, problems = [], []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(_lines(text), 1):
         if not line.strip() or line.startswith(";;"):
             continue
         match = _TRN.fullmatch(line)
@@ -253,8 +267,8 @@ def _joined(reference: _TimedFile, hypothesis: _TimedFile) -> tuple[list[Text], 
 def _of_lines(reference: _Lines, hypothesis: _Lines) -> tuple[list[Text], list[Text]]:
     """By the first words of lines where they are ids, else by their numbers."""
     left, right = reference.with_ids(), hypothesis.with_ids()
-    ids = [{text.id for text in side} for side in (left, right)]
-    if ids[0] == ids[1] and len(ids[0]) == len(left) == len(right) and len(left) > 1:
+    kaldi = all(side.path.stem.startswith("text") and not side.path.suffix for side in (reference, hypothesis))
+    if left and (kaldi or all(_ID.search(text.id) for side in (left, right) for text in side)):
         return left, right
     if len(reference.lines) != len(hypothesis.lines):
         raise InputError(

@@ -15,8 +15,8 @@ MORE_LOOPS = 0.01
 RULE = (
     "Better or worse: the interval of the change of normalised WER excludes zero, with more than "
     f"{FEW_SPEAKERS} speakers. Better but: a group of more than {FEW_SPEAKERS} speakers is worse by the same rule, the "
-    f"share of utterances that loop rises by more than {100 * MORE_LOOPS:g} point, or speech of another kind loses "
-    "more than the recipe allows. Else no evidence of a difference; without an interval nothing is claimed."
+    f"share of utterances that loop rises by more than {100 * MORE_LOOPS:g} point and one, or speech of another kind "
+    "loses more than the recipe allows. Else no evidence of a difference; without an interval nothing is claimed."
 )
 
 DEFINITION = (
@@ -42,12 +42,13 @@ def verdict(normalised: dict[str, Any], bootstrap: dict[str, Any], buts: Sequenc
     if outcome == "better" and buts:
         outcome, reason = "better but", f"better, but {'; '.join(buts)}"
     parts = [f"normalised WER {wording.percent(a)} → {wording.percent(b)}"]
-    relative = normalised["relative"]
+    absolute, relative = normalised["absolute"], normalised["relative"]
     if relative["change"] is not None:
         parts.append(f"{wording.signed_percent(relative['change'])} relative")
-    if relative["interval"] is not None:
+    if absolute["interval"] is not None:  # the one that decides
         confidence = f"{100 * bootstrap['confidence']:g} %"
-        parts.append(f"{confidence} interval {wording.interval(relative['interval'])}")
+        shown = f"{wording.points(absolute['change'])} points, {confidence} interval"
+        parts.append(f"{shown} {wording.interval(absolute['interval'], 1)}")
     caution = None
     if outcome in ("better", "better but", "worse") and bootstrap["units"] < FEW_UNITS:
         units = wording.count(bootstrap["units"], bootstrap["unit"].split(",")[0])
@@ -79,14 +80,16 @@ def _outcome(normalised: dict[str, Any], bootstrap: dict[str, Any]) -> tuple[str
     return direction, f"{direction}, the interval excludes zero"
 
 
-def group_buts(groups: Sequence[dict[str, Any]]) -> list[str]:
+def group_buts(grouping: str, groups: Sequence[dict[str, Any]]) -> list[str]:
     """Groups that became worse by the same rule, a sentence each.
 
     Args:
+        grouping: such as `gender`.
         groups: sections of the comparison with `group`, `units` and `normalised`.
     """
     return [
-        f"{group['group']} is worse ({wording.percent(block['a']['wer'])} → {wording.percent(block['b']['wer'])})"
+        f"{grouping} {group['group']} is worse "
+        f"({wording.percent(block['a']['wer'])} → {wording.percent(block['b']['wer'])})"
         for group in groups
         if (block := group["normalised"])["absolute"]["interval"] is not None
         and block["absolute"]["interval"][0] > 0
@@ -107,7 +110,8 @@ def retention_buts(retention: dict[str, dict[str, Any]], margin: float) -> list[
 def loop_buts(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
     """Whether more utterances loop than before. Args: a, b: what `hallucination.signs` gives."""
     before, after = a["loop"]["share"], b["loop"]["share"]
-    if before is None or after is None or after - before <= MORE_LOOPS:
+    more = b["loop"]["utterances"] - a["loop"]["utterances"]
+    if before is None or after is None or after - before <= MORE_LOOPS or more < 2:
         return []
     return [f"more utterances loop ({wording.percent(before)} → {wording.percent(after)})"]
 
