@@ -19,7 +19,7 @@ import itertools
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -39,7 +39,7 @@ from smallvoice.decoding.torch_engine import TorchEngine
 from smallvoice.model.window import FULL_WINDOW, max_frames, num_frames
 from smallvoice.recipe import DecodeRecipe, EvaluateRecipe, WindowRecipe
 from smallvoice.scoring.compare import compare
-from smallvoice.storage import read_jsonl, write_json, write_jsonl
+from smallvoice.storage import digest, read_jsonl, write_json, write_jsonl
 
 MOST_POINTS = 0.01
 """The most that normalised WER may rise."""
@@ -199,7 +199,7 @@ def languages(
         right = {
             way: kept(
                 work,
-                f"language-{number}-{way}",
+                f"language-{number}-{way}-{digest(model.key, asdict(window), [len(clip) for clip in clips])[:12]}",
                 partial(guesses, model, window, clips),
             )
             for way, (model, window) in ways.items()
@@ -230,7 +230,8 @@ def main() -> None:
             model: Model, window: WindowRecipe, system: str, rows: list[Utterance] = rows, n: int = number
         ) -> Any:
             made = partial(rows_of, model, window, system, rows, decode)
-            return kept(options.work, f"rows-{n}-{system}-{window.kind}", made)
+            key = digest(model.key, asdict(window), asdict(decode), [row.id for row in rows])[:12]
+            return kept(options.work, f"rows-{n}-{system}-{window.kind}-{key}", made)
 
         own = heard(tuned, tuned.window, "tuned")
         pairs: dict[str, tuple[Any, Any]] = {}

@@ -21,7 +21,7 @@ ORDER = [
     "terminal",
     "corpus",
     "scoring",
-    "report",
+    "reporting",
     "judging",
 ]
 ORDER += [

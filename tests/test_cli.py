@@ -21,7 +21,7 @@ FLAGS = {
     "convert": "corpus to out",
     "configure": "out corpus recipe set",
     "train": "recipe corpus out set",
-    "evaluate": "model corpus split out select language",
+    "evaluate": "model corpus split out select language beams",
     "compare": "before after out resamples fail_unless",
     "score": "reference hypothesis language",
     "report": "run corpus with_audio",
@@ -52,6 +52,14 @@ def test_flags_are_frozen() -> None:
     assert set(cli.Common.__dataclass_fields__) == {"json", "debug"}
     transcripts = "format tiers chat_text speakers pattern text_rules set"
     assert " ".join(cli.Transcripts.__dataclass_fields__) == transcripts
+
+
+def test_verbs_are_functions_of_the_package_whatever_was_imported() -> None:
+    """A folder of a verb's name would hide it from then on."""
+    import smallvoice
+    import smallvoice.reporting
+
+    assert all(callable(getattr(smallvoice, verb)) for verb in smallvoice.__all__ for _ in range(2))
 
 
 def test_forms_of_the_readme(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import CycloptsError, Parameter
+from cyclopts.validators import Number
 
 from smallvoice import judging, verbs
 from smallvoice import recipe_file as recipes
@@ -98,6 +99,7 @@ def evaluate(
     out: Path = Path("evaluation"),
     select: str | None = None,
     language: str | None = None,
+    beams: Annotated[int, Parameter(validator=Number(gte=1))] | None = None,
     common: Common = Common(),
 ) -> None:
     """Decode a split of a corpus freely, and score it.
@@ -114,8 +116,11 @@ def evaluate(
         Only these rows: "age_years < 18".
     language
         The language of rows that do not say theirs.
+    beams
+        Hypotheses followed at once; if not given, those of the model's run, else 1. Compare models with the same.
     """
-    answer(verbs.evaluate(model, corpus, split=split, out=out, language=language, select=select), common)
+    block = verbs.evaluate(model, corpus, split=split, out=out, language=language, select=select, beams=beams)
+    answer(block, common)
 
 
 @app.command(sort_key=5)

@@ -86,8 +86,8 @@ def report(run: Path, *, corpus: Path | None = None, with_audio: bool = False) -
     Raises:
         SmallvoiceError: the run has no comparison yet.
     """
-    from smallvoice.report import write_report
-    from smallvoice.report.card import write_card
+    from smallvoice.reporting import write_report
+    from smallvoice.reporting.card import write_card
 
     if not run.is_dir():
         raise InputError(f"{run}: no such run folder.")

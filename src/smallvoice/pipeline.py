@@ -20,7 +20,7 @@ from smallvoice.corpus.utterance import open_corpus
 from smallvoice.errors import InputError, RecipeError
 from smallvoice.model import weights
 from smallvoice.recipe import CorpusRecipe, Recipe, RetentionRecipe
-from smallvoice.report.card import write_card
+from smallvoice.reporting.card import write_card
 from smallvoice.run_folder import RunFolder
 from smallvoice.storage import digest, locked, read_json, read_marker, remove_marker, write_json, write_marker
 from smallvoice.terminal import console

@@ -125,7 +125,7 @@ def inspect(corpus: Path, *, html: Path | None = None, samples: int = 12, seed: 
     for part in inspections.describe(inspection):
         console.print(part)
     if html:
-        from smallvoice.report.inspect_page import write_inspection
+        from smallvoice.reporting.inspect_page import write_inspection
 
         write_inspection(inspection, html)
         console.print(f"Page: {html}")
@@ -180,6 +180,7 @@ def evaluate(
     decode: DecodeRecipe | None = None,
     language: str | None = None,
     select: str | None = None,
+    beams: int | None = None,
 ) -> dict[str, Any]:
     """Decode a split of a corpus with a model, and score it.
 
@@ -198,7 +199,15 @@ def evaluate(
 
     with progress("decoding") as update:
         block = run_evaluation(
-            model, corpus, out, split=split, decode=decode, language=language, select=select, report=update
+            model,
+            corpus,
+            out,
+            split=split,
+            decode=decode,
+            language=language,
+            select=select,
+            beams=beams,
+            report=update,
         )
     rates = {form: block["wer"][form]["wer"] for form in ("raw", "lower_cased", "normalised")}
     shown = ", ".join(f"{form.replace('_', '-')} {_percent(rate)}" for form, rate in rates.items())

@@ -18,8 +18,8 @@ from spoken import Said, corpus_of, rewritten, voice
 
 from smallvoice.corpus.inspect import Histogram, describe, inspect
 from smallvoice.corpus.utterance import Utterance
-from smallvoice.report.histogram import histogram_svg, in_words
-from smallvoice.report.inspect_page import write_inspection
+from smallvoice.reporting.histogram import histogram_svg, in_words
+from smallvoice.reporting.inspect_page import write_inspection
 
 SAID = [
     Said(speaker="anna", text="THE OWL, the owl!", samples=voice(2.0)),

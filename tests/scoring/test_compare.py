@@ -321,3 +321,11 @@ def test_other_speech_that_lost_too_much_is_held_against_a_better_model() -> Non
     assert both["verdict"]["but"] == ["adults loses more than 1 point (0.0 % → 4.2 %)"]
     assert both["verdict"]["outcome"] == "better but"
     assert both["retention"]["telephone"]["b"]["errors"] == 0
+
+
+def test_another_search_is_said() -> None:
+    a = [{**each, "beams": 1} for each in many("base", BAD)]
+    b = [{**each, "beams": 5} for each in many("tuned", {})]
+    assert "A was decoded with 1 beam and B with 5 beams" in compare.compare(a, b, QUICK)["verdict"]["caution"]
+    same = [{**each, "beams": 5} for each in a]
+    assert "decoded" not in (compare.compare(same, b, QUICK)["verdict"]["caution"] or "")

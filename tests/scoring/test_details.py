@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,6 +9,15 @@ from hypothesis import strategies as st
 from smallvoice.scoring.details import details
 from smallvoice.scoring.groups import Row
 from smallvoice.scoring.hallucination import signs
+from smallvoice.scoring.scored import Scored
+
+
+def details_of(rows: list[Row]) -> dict[str, Any]:
+    return details(Scored(rows))
+
+
+def signs_of(rows: list[Row]) -> dict[str, dict[str, Any]]:
+    return signs(Scored(rows))
 
 
 def row(number: int, reference: str, hypothesis: str, **facts: object) -> Row:
@@ -14,7 +25,7 @@ def row(number: int, reference: str, hypothesis: str, **facts: object) -> Row:
 
 
 def test_characters_utterances_and_words() -> None:
-    found = details(
+    found = details_of(
         [
             row(0, "THE BEAR", "The beer."),
             row(1, "A BEAR", "a beer"),
@@ -31,7 +42,7 @@ def test_characters_utterances_and_words() -> None:
 
 
 def test_nothing_is_no_rate() -> None:
-    assert details([row(0, "", "")])["cer"]["cer"] is None
+    assert details_of([row(0, "", "")])["cer"]["cer"] is None
 
 
 @pytest.mark.parametrize(
@@ -47,7 +58,7 @@ def test_nothing_is_no_rate() -> None:
     ],
 )
 def test_signs_of_text_that_nobody_said(sign: str, reference: str, hypothesis: str, facts: dict[str, object]) -> None:
-    assert signs([row(0, reference, hypothesis, **facts)])[sign]["ids"] == ["u0"]
+    assert signs_of([row(0, reference, hypothesis, **facts)])[sign]["ids"] == ["u0"]
 
 
 def test_real_speech_shows_none() -> None:
@@ -58,15 +69,15 @@ def test_real_speech_shows_none() -> None:
         row(3, "приветствую", "привет", language="ru"),
         row(4, "北京", "北京", language="zh"),
     ]
-    assert [sign for sign, found in signs(rows).items() if found["utterances"]] == []
+    assert [sign for sign, found in signs_of(rows).items() if found["utterances"]] == []
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.text(max_size=30), st.text(max_size=30)), max_size=4))
 def test_any_text_gives_numbers(pairs: list[tuple[str, str]]) -> None:
     rows = [row(number, *pair) for number, pair in enumerate(pairs)]
-    assert details(rows)["perfect"] <= len(rows)
-    assert all(found["utterances"] <= len(rows) for found in signs(rows).values())
+    assert details_of(rows)["perfect"] <= len(rows)
+    assert all(found["utterances"] <= len(rows) for found in signs_of(rows).values())
 
 
 @pytest.mark.parametrize(
@@ -79,16 +90,16 @@ def test_any_text_gives_numbers(pairs: list[tuple[str, str]]) -> None:
 )
 def test_what_was_said_again_and_again_is_no_loop(reference: str, hypothesis: str) -> None:
     language = "ja" if reference[0] == "お" else "en"
-    found = signs([row(0, reference, hypothesis, duration_s=1.5 if language == "ja" else 20.0, language=language)])
+    found = signs_of([row(0, reference, hypothesis, duration_s=1.5 if language == "ja" else 20.0, language=language)])
     assert [sign for sign, one in found.items() if one["utterances"]] == []
 
 
 def test_another_loop_than_the_one_that_was_said_is_one() -> None:
     heard = "no no no no " + "thank you for watching " * 4
-    assert signs([row(0, "no no no no", heard)])["loop"]["ids"] == ["u0"]
-    assert signs([row(0, "I know", "I don't know " * 4)])["loop"]["ids"] == ["u0"]
+    assert signs_of([row(0, "no no no no", heard)])["loop"]["ids"] == ["u0"]
+    assert signs_of([row(0, "I know", "I don't know " * 4)])["loop"]["ids"] == ["u0"]
 
 
 def test_characters_of_languages_without_spaces() -> None:
-    found = details([row(0, "你好吗", "你吗", language="zh")])
+    found = details_of([row(0, "你好吗", "你吗", language="zh")])
     assert found["cer"] == {"characters": 3, "errors": 1, "cer": 1 / 3}

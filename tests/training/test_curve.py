@@ -14,7 +14,7 @@ from smallvoice import recipe_file as recipes
 from smallvoice.corpus.utterance import Utterance, open_corpus
 from smallvoice.errors import InputError, RecipeError
 from smallvoice.recipe import Recipe
-from smallvoice.report.learning_plot import learning_curve as plot
+from smallvoice.reporting.learning_plot import learning_curve as plot
 from smallvoice.scoring import significance
 from smallvoice.storage import read_json, read_jsonl
 from smallvoice.training import curve

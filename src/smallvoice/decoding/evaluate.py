@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ def evaluate(
     decode: DecodeRecipe | None = None,
     language: str | None = None,
     select: str | None = None,
+    beams: int | None = None,
     report: Report = lambda done, total: None,
 ) -> dict[str, Any]:
     """Decode a split freely, write `hypotheses/<system>.<split>.jsonl`, and score it.
@@ -61,6 +62,7 @@ def evaluate(
         out: gets the hypotheses, and the scores beside those of other models in `evaluation_results.json`.
         language: of rows that do not say theirs.
         select: only the rows for which this holds, such as `age_years < 18`.
+        beams: instead of those of `decode`, of the model's run, or of the defaults.
 
     Returns:
         The model's block of `evaluation_results.json`.
@@ -72,7 +74,7 @@ def evaluate(
     total = corpus.splits().get(split, 0)
     utterances = corpus.utterances(split, select)
     model = open_model(model_name)
-    decode = decode or model.decode or DecodeRecipe()
+    decode = _options(decode or model.decode or DecodeRecipe(), beams)
     language = language or corpus.facts["language"] or (model.facts.language if model.facts else None)
     engine = TorchEngine(model.whisper, model.window, decode)
     run = RunFolder(out)
@@ -99,14 +101,21 @@ def evaluate(
             if select
             else f"{corpus_folder}: {split} is empty."
         )
-    # In one of the languages that are spoken, where the corpus has several.
-    heard_in = language or next((row["language"] for row in rows if row["language"]), None)
-    silent = silence.probe(engine, heard_in, decode.batch_size)
+    silent = silence.probe(engine, language or _first_language(rows), decode.batch_size)
     write_jsonl(path, rows)
     partial.remove()
     block = {**_block(model, corpus, rows, split, select, decode, seconds), "silence": silent}
     _add_result(run.evaluation(split), model.system, split, block)
     return block
+
+
+def _options(decode: DecodeRecipe, beams: int | None) -> DecodeRecipe:
+    return replace(decode, beams=beams) if beams else decode
+
+
+def _first_language(rows: list[dict[str, Any]]) -> str | None:
+    """One of the languages that are spoken, where the corpus has several."""
+    return next((row["language"] for row in rows if row["language"]), None)
 
 
 def _row(
@@ -130,6 +139,7 @@ def _row(
         "num_tokens": decoded.num_tokens,
         "avg_logprob": decoded.avg_logprob,
         "capped": decoded.capped,
+        "beams": decode.beams,
         "synthetic": synthetic,
         "flags": utterance.extra.get("flags", []),
         "error": None,

@@ -92,6 +92,13 @@ def _require_factors(model: ModelRecipe, train: TrainRecipe) -> None:
         )
 
 
+def keeps_copies(recipe: ModelRecipe) -> bool:
+    """Whether each adapter keeps its own copy of what it hears until its gradient is known."""
+    if recipe.strategy not in strategies.LOW_RANK:
+        return False
+    return recipe.dropout > 0 or recipe.strategy not in lowrank.PLAIN
+
+
 def parameter_groups(network: Adapted, recipe: TrainRecipe) -> list[dict[str, Any]]:
     """What moves, as an optimiser takes it.
 

@@ -17,7 +17,8 @@ from smallvoice.recipe import EvaluateRecipe
 from smallvoice.scoring import groups, hallucination, hypotheses, matched_pairs, normalize, significance, verdict
 from smallvoice.scoring.details import details
 from smallvoice.scoring.groups import Row
-from smallvoice.scoring.word_errors import ErrorCounts, align_all, count_all, total
+from smallvoice.scoring.scored import Scored
+from smallvoice.scoring.word_errors import ErrorCounts, total
 
 Counts = dict[str, list[ErrorCounts]]
 """Form → the counts of every utterance."""
@@ -34,15 +35,16 @@ def score(rows: list[Row], name: str = "hypotheses") -> dict[str, Any]:
         InputError: the rows cannot be scored; see `hypotheses.check`.
     """
     hypotheses.check(rows, name)
-    counts = utterance_counts(rows)
+    scored = Scored(rows)
+    counts = utterance_counts(scored)
     everyone = list(range(len(rows)))
     unflagged = _unflagged(rows)
     return {
         **_about(rows),
         "system": rows[0].get("system"),
         "wer": _blocks(counts, everyone),
-        **details(rows),
-        "hallucination": hallucination.signs(rows),
+        **details(scored),
+        "hallucination": hallucination.signs(scored),
         "by_age": [
             {"group": band, **_size(rows, positions), "wer": _blocks(counts, positions)}
             for band, positions in groups.by_age(rows).items()
@@ -75,7 +77,9 @@ def compare(
     hypotheses.check(rows_b, names[1])
     rows_b = hypotheses.pair(rows_a, rows_b, names)
     rows_a = [{**row, "flags": paired["flags"]} for row, paired in zip(rows_a, rows_b, strict=True)]
-    both = _Pair(rows_a, utterance_counts(rows_a), utterance_counts(rows_b), evaluate)
+    a = Scored(rows_a)
+    b = Scored(rows_b, like=a)
+    both = _Pair(rows_a, utterance_counts(a), utterance_counts(b), evaluate)
 
     everyone = list(range(len(rows_a)))
     unflagged = _unflagged(rows_a)
@@ -92,7 +96,7 @@ def compare(
         ]
         for name, members in groups.by_columns(rows_a).items()
     }
-    signs = {"a": hallucination.signs(rows_a), "b": hallucination.signs(rows_b)}
+    signs = {"a": hallucination.signs(a), "b": hallucination.signs(b)}
     buts = [but for name, found in {"age": by_age, **by_column}.items() for but in verdict.group_buts(name, found)]
     buts += verdict.loop_buts(signs["a"], signs["b"])
     kept = {
@@ -103,10 +107,13 @@ def compare(
     return {
         **_about(rows_a),
         "systems": {"a": rows_a[0].get("system"), "b": rows_b[0].get("system")},
-        "verdict": verdict.verdict(overall["normalised"], bootstrap, buts),
+        "verdict": verdict.verdict(overall["normalised"], bootstrap, buts, _beams(rows_a, rows_b)),
         "overall": overall,
         "formatting": verdict.formatting(overall, str(rows_a[0].get("system"))),
-        "matched_pairs": _matched_pairs(rows_a, rows_b),
+        "matched_pairs": {
+            "method": matched_pairs.METHOD,
+            **asdict(matched_pairs.test(a.aligned("normalised"), b.aligned("normalised"))),
+        },
         "by_age": by_age,
         "groups": by_column,
         "gaps": both.gaps({"age": groups.by_age(rows_a), **groups.by_columns(rows_a)}),
@@ -120,17 +127,9 @@ def compare(
     }
 
 
-def utterance_counts(rows: list[Row]) -> Counts:
-    """Count the errors of every utterance in every form."""
-    counts = {}
-    for form in normalize.FORMS:
-        references, heard = [], []
-        for row in rows:
-            normaliser = normalize.normaliser(form, row.get("language"))
-            references.append(normaliser.reference(row["reference"]))
-            heard.append(normaliser.tokens(hypotheses.heard(row)))
-        counts[form] = count_all(references, heard)
-    return counts
+def utterance_counts(scored: Scored) -> Counts:
+    """The errors of every utterance in every form."""
+    return {form: scored.counts(form) for form in normalize.FORMS}
 
 
 class _Pair:
@@ -165,7 +164,7 @@ class _Pair:
             tables = {}
             for group, positions in members.items():
                 units = sorted({self.units[position] for position in positions})
-                if group != "unknown" and len(units) >= groups.FEW_SPEAKERS:
+                if group != "unknown" and len(units) >= groups.MIN_SPEAKERS:
                     tables[group] = self._per_unit("normalised", positions, units)
             rated = {group: table for group, table in tables.items() if table[:, 3].sum()}
             if len(rated) < 2:
@@ -230,15 +229,10 @@ class _Pair:
         return table
 
 
-def _matched_pairs(rows_a: list[Row], rows_b: list[Row]) -> dict[str, Any]:
-    """MAPSSWE on the normalised words."""
-    rules = [normalize.for_language(row.get("language")) for row in rows_a]
-    said = [rule.reference(row["reference"]) for rule, row in zip(rules, rows_a, strict=True)]
-    aligned = [
-        align_all(said, [rule.tokens(hypotheses.heard(row)) for rule, row in zip(rules, rows, strict=True)])
-        for rows in (rows_a, rows_b)
-    ]
-    return {"method": matched_pairs.METHOD, **asdict(matched_pairs.test(*aligned))}
+def _beams(rows_a: list[Row], rows_b: list[Row]) -> tuple[int, int] | None:
+    """The beams that both were decoded with; None where a file does not say."""
+    found = [rows[0].get("beams") for rows in (rows_a, rows_b)]
+    return (int(found[0]), int(found[1])) if found[0] and found[1] else None
 
 
 def _block(a: ErrorCounts, b: ErrorCounts, change: significance.Change) -> dict[str, Any]:

@@ -5,26 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from smallvoice.scoring import hypotheses, normalize
-from smallvoice.scoring.groups import Row
-from smallvoice.scoring.word_errors import AlignedWord, align_all
+from smallvoice.scoring.scored import Scored
+from smallvoice.scoring.word_errors import AlignedWord
 
 MOST = 20
 """Entries of each list."""
 
 
-def details(rows: list[Row]) -> dict[str, Any]:
+def details(scored: Scored) -> dict[str, Any]:
     """What `score` says of the normalised form beyond its word error rate.
 
     Returns:
         `cer`: characters, errors and their ratio, spaces between words included; `perfect`, `over_100`: how many
         utterances have no error, or more errors than words; `confused`, `inserted`, `deleted`: the most frequent.
     """
-    rules = [normalize.for_language(row.get("language")) for row in rows]
-    aligned = align_all(
-        [rule.reference(row["reference"]) for rule, row in zip(rules, rows, strict=True)],
-        [rule.tokens(hypotheses.heard(row)) for rule, row in zip(rules, rows, strict=True)],
-    )
+    rules, aligned = scored.rules("normalised"), scored.aligned("normalised")
     steps = [word for words in aligned for word in words]
     wrong = [sum(word.kind != "equal" for word in words) for words in aligned]
     said = [sum(word.reference is not None for word in words) for words in aligned]

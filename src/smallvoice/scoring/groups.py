@@ -8,7 +8,7 @@ from typing import Any
 Row = dict[str, Any]
 """One utterance of a hypotheses file."""
 
-FEW_SPEAKERS = 5
+MIN_SPEAKERS = 5
 """Groups of fewer speakers are shown, and not compared."""
 MOST_GROUPS = 12
 """A column with more values than these names things, not groups."""

@@ -13,9 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from smallvoice.scoring import hypotheses
-from smallvoice.scoring.groups import Row
-from smallvoice.scoring.normalize import normaliser
-from smallvoice.scoring.word_errors import align_all
+from smallvoice.scoring.alternatives import first_choice
+from smallvoice.scoring.scored import Scored
 
 COMPRESSION_RATIO = 2.4
 """Whisper's own threshold for text that repeats itself (Radford et al., 2022, §4.5): bytes over zlib's bytes."""
@@ -43,17 +42,14 @@ _SCRIPTS = {
 _SCRIPT_OF = {language: script for script, languages in _SCRIPTS.items() for language in languages.split()}
 
 
-def signs(rows: list[Row]) -> dict[str, dict[str, Any]]:
-    """For each sign how many utterances show it, their share, and the ids of the first few.
-
-    Args:
-        rows: of a hypotheses file.
-    """
+def signs(scored: Scored) -> dict[str, dict[str, Any]]:
+    """For each sign how many utterances show it, their share, and the ids of the first few."""
     # Not Whisper's own normaliser, to which "one two three four" is a single word.
-    rules = [normaliser("caseless", row.get("language")) for row in rows]
-    said = [rule.words(row["reference"]) for rule, row in zip(rules, rows, strict=True)]
-    heard = [rule.words(hypotheses.heard(row)) for rule, row in zip(rules, rows, strict=True)]
-    bursts = [_longest_burst([word.kind for word in words]) for words in align_all(said, heard)]
+    rows, rules = scored.rows, scored.rules("caseless")
+    said, heard = (
+        [first_choice(words) for words in side] for side in (scored.said("caseless"), scored.heard("caseless"))
+    )
+    bursts = [_longest_burst([word.kind for word in words]) for words in scored.aligned("caseless")]
     tests: dict[str, Callable[[int], bool]] = {
         "loop": lambda i: _loops(heard[i], said[i]) or _compresses(heard[i], said[i]),
         "burst of insertions": lambda i: bursts[i] >= BURST,

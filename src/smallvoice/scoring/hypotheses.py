@@ -13,7 +13,7 @@ from smallvoice.storage import read_jsonl
 _SHOWN = 5
 """Ids listed in an error message before "and N more"."""
 
-_OF_THE_MODEL = ("system", "hypothesis", "decoded", "num_tokens", "capped", "error")
+_OF_THE_MODEL = ("system", "hypothesis", "decoded", "num_tokens", "capped", "beams", "error")
 """What a row says about the model that was heard; the rest is about the utterance."""
 
 

@@ -228,7 +228,7 @@ def _segments(path: Path, parse: Callable[..., Any]) -> list[Timed]:
         [
             f"{problem.where}: {problem.reason}: {problem.detail}"
             for problem in document.problems
-            if problem.reason.startswith("bad")
+            if problem.reason != "not speech"
         ]
     )
     return [

@@ -26,13 +26,19 @@ DEFINITION = (
 )
 
 
-def verdict(normalised: dict[str, Any], bootstrap: dict[str, Any], buts: Sequence[str] = ()) -> dict[str, Any]:
+def verdict(
+    normalised: dict[str, Any],
+    bootstrap: dict[str, Any],
+    buts: Sequence[str] = (),
+    beams: tuple[int, int] | None = None,
+) -> dict[str, Any]:
     """The outcome of the normalised WER, in a sentence.
 
     Args:
         normalised: the `normalised` block of the comparison.
         bootstrap: its `bootstrap` block.
         buts: what is worse although the whole may be better, a sentence each.
+        beams: that A and B were decoded with, where it is known.
 
     Returns:
         `outcome`: `better`, `better but`, `worse`, `no evidence` or `unknown`; the sentence, the rule, `but`.
@@ -49,15 +55,18 @@ def verdict(normalised: dict[str, Any], bootstrap: dict[str, Any], buts: Sequenc
         confidence = f"{100 * bootstrap['confidence']:g} %"
         shown = f"{wording.points(absolute['change'])} points, {confidence} interval"
         parts.append(f"{shown} {wording.interval(absolute['interval'], 1)}")
-    caution = None
+    cautions = []
+    if beams and beams[0] != beams[1]:
+        a_beams, b_beams = (wording.count(number, "beam") for number in beams)
+        cautions.append(f"A was decoded with {a_beams} and B with {b_beams}: part of the difference is the search.")
     if outcome in ("better", "better but", "worse") and bootstrap["units"] < FEW_UNITS:
         units = wording.count(bootstrap["units"], bootstrap["unit"].split(",")[0])
-        caution = f"Only {units}: so few say little about other speakers."
+        cautions.append(f"Only {units}: so few say little about other speakers.")
     return {
         "outcome": outcome,
         "sentence": f"{', '.join(parts)}: {reason}",
         "rule": RULE,
-        "caution": caution,
+        "caution": " ".join(cautions) or None,
         "but": list(buts),
     }
 

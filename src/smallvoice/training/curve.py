@@ -38,7 +38,7 @@ from smallvoice.model import weights
 from smallvoice.recipe import EvaluateRecipe, Recipe
 from smallvoice.run_folder import RunFolder
 from smallvoice.scoring import groups, hypotheses, significance, wording
-from smallvoice.scoring.compare import utterance_counts
+from smallvoice.scoring.scored import Scored
 from smallvoice.storage import (
     write_json,
     write_text,
@@ -201,7 +201,7 @@ def write_part(corpus: Corpus, speakers: set[str], path: Path) -> None:
 
 
 def _write_result(out: Path, parts: list[dict[str, Any]], recipe: EvaluateRecipe, split: str) -> dict[str, Any]:
-    from smallvoice.report.learning_plot import learning_curve as plot
+    from smallvoice.reporting.learning_plot import learning_curve as plot
 
     table = counts_by_speaker([part.pop("rows") for part in parts])
     sums = significance.resample(table, recipe.resamples, recipe.seed) if len(table) > 1 else None
@@ -247,7 +247,7 @@ def counts_by_speaker(models: list[list[groups.Row]]) -> np.ndarray:
     table = np.zeros((len(units), len(models) + 1), dtype=np.int64)
     for column, rows in enumerate(models):
         rows = hypotheses.pair(first, rows, ("the first share", f"share {column + 1}"))
-        for row, counts in zip(rows, utterance_counts(rows)["normalised"], strict=True):
+        for row, counts in zip(rows, Scored(rows).counts("normalised"), strict=True):
             table[index[groups.unit_of(row)], column] += counts.errors
             if not column:
                 table[index[groups.unit_of(row)], -1] += counts.words

@@ -11,8 +11,8 @@ TOKENS_PER_S = 3.0
 KEPT_VECTORS = 28
 """Vectors of `d_model` that an encoder layer with LoRA keeps for each position until its gradient is known, from the
 peak memory of training as speechocean762_base does without dropout: 2.0 GB. `plan.py` measures it instead."""
-DROPPED_VECTORS = 17
-"""So many more with dropout, for each adapter keeps its own copy of what it hears. The same steps: 2.6 GB."""
+COPIED_VECTORS = 17
+"""So many more where each adapter keeps its own copy of what it hears. The same steps with dropout: 2.6 GB."""
 PROCESS_BYTES = 0.55e9
 """Python, torch and transformers before any weight."""
 
@@ -35,7 +35,7 @@ def forward_flop(config: WhisperConfig, frames: int, tokens: float) -> float:
 
 
 def memory_bytes(
-    config: WhisperConfig, count: adapt.ParameterCount, rows: int, frames: int, decoded: int, dropout: float = 0.0
+    config: WhisperConfig, count: adapt.ParameterCount, rows: int, frames: int, decoded: int, copies: bool = False
 ) -> float:
     """The most memory that training needs: weights, optimiser, and what a step keeps for its gradients.
 
@@ -44,9 +44,9 @@ def memory_bytes(
     Args:
         rows, frames: of the largest batch that is encoded at once.
         decoded: utterances that the base model decodes at once, at its full window.
-        dropout: of the adapters.
+        copies: each adapter keeps its own copy of what it hears: with dropout, and where PEFT's own layer runs.
     """
-    vectors = KEPT_VECTORS + (DROPPED_VECTORS if dropout else 0)
+    vectors = KEPT_VECTORS + (COPIED_VECTORS if copies else 0)
     kept = vectors * 4 * config.d_model * config.encoder_layers * frames / 2
     logits = 3 * 4 * config.vocab_size * TOKENS_PER_S * frames / 100
     base_decoding = decoded * config.max_source_positions * config.encoder_ffn_dim * 4 * 3

@@ -17,6 +17,7 @@ import torch
 from transformers import WhisperConfig
 
 from smallvoice.errors import ResourceError
+from smallvoice.model import adapt
 from smallvoice.model.adapt import ParameterCount
 from smallvoice.model.features import FRAMES_PER_SECOND
 from smallvoice.recipe import Recipe
@@ -94,7 +95,9 @@ def predicted_limit(
     whole, frames = largest
 
     def peak(rows: int) -> float:
-        return estimate.memory_bytes(config, count, rows, frames, recipe.decode.batch_size, recipe.model.dropout)
+        return estimate.memory_bytes(
+            config, count, rows, frames, recipe.decode.batch_size, adapt.keeps_copies(recipe.model)
+        )
 
     budget = max(1e9 * train.max_memory_gb if train.max_memory_gb else _usual_budget(), peak(1))
     rows = whole

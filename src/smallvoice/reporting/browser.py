@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from smallvoice.corpus.utterance import open_corpus
-from smallvoice.report.worst import Utterance, worst
+from smallvoice.reporting.worst import Utterance, worst
 from smallvoice.scoring.groups import Row
 
 MOST = 2_000
@@ -51,6 +51,7 @@ def _entry(one: Utterance, duration_s: float, audio: bytes | None) -> dict[str, 
         "t": one.tuned.errors,
         "r": int(one.direction == "rtl"),
         "f": [*one.problems, *(f"flagged: {flag}" for flag in one.flags)],
+        "m": one.left_out,
         "c": [[c.reference, c.base[0], _KINDS[c.base[1]], c.tuned[0], _KINDS[c.tuned[1]]] for c in one.columns],
     }
     if audio is not None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from smallvoice.report.privacy import model_name, printable, shareable, source_name
+from smallvoice.reporting.privacy import model_name, printable, shareable, source_name
 
 
 @pytest.mark.parametrize(

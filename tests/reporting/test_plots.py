@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from smallvoice.report import curves, plots
+from smallvoice.reporting import curves, plots
 
 LEVELS = [
     plots.Level("5–7\n3 speakers, 40 words", 80.0, 30.0, (70.0, 90.0), (25.0, 36.0)),

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from example_run import rows
 
-from smallvoice.report import write_report
-from smallvoice.report.browser import browser
+from smallvoice.reporting import write_report
+from smallvoice.reporting.browser import browser
 
 MakeRun = Callable[..., Path]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

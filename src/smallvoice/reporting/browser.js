@@ -50,6 +50,7 @@
       }
       box.append(column);
     }
+    if (one.m) box.append(element("span", "c more", `and ${one.m} more`));
     return box;
   };
 
@@ -62,7 +63,7 @@
     details.append(summary);
     details.addEventListener("toggle", () => {
       if (!details.open || details.childElementCount > 1) return;
-      details.append(element("p", "small", [one.a, ...one.f].join(" · ")), aligned(one));
+      details.append(element("p", "small", [one.i, one.a, ...one.f].join(" · ")), aligned(one));
       if (one.p) {
         const player = element("audio");
         player.controls = true;
@@ -83,7 +84,7 @@
 
   const again = () => {
     const wanted = filter.value.trim().toLowerCase();
-    const text = (one) => `${one.a} ${one.c.map((column) => `${column[0]} ${column[1]} ${column[3]}`).join(" ")}`;
+    const text = (one) => `${one.i} ${one.a} ${one.c.map((column) => `${column[0]} ${column[1]} ${column[3]}`).join(" ")}`;
     found = all.filter(KEEPS[only.value]).filter((one) => !wanted || text(one).toLowerCase().includes(wanted));
     found.sort(ORDERS[sort.value]);
     list.replaceChildren();

@@ -12,7 +12,7 @@ import pytest
 from example_run import rows
 
 from smallvoice.errors import InputError
-from smallvoice.report import write_report
+from smallvoice.reporting import write_report
 from smallvoice.run_folder import RunFolder
 from smallvoice.storage import read_json, write_json, write_jsonl
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from smallvoice.report.card import write_card
+from smallvoice.reporting.card import write_card
 from smallvoice.run_folder import RunFolder
 from smallvoice.storage import read_json
 

@@ -13,7 +13,7 @@ import yaml
 from smallvoice import recipe_file as recipes
 from smallvoice.errors import InputError
 from smallvoice.recipe import Recipe
-from smallvoice.report import browser, curves, errors, facts, privacy, results, worst
+from smallvoice.reporting import browser, curves, errors, facts, privacy, results, worst
 from smallvoice.run_folder import RunFolder
 from smallvoice.scoring import hypotheses, wording
 from smallvoice.storage import read_json, read_jsonl, write_text

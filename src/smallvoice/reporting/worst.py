@@ -6,10 +6,10 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from smallvoice.report.privacy import printable, shareable
-from smallvoice.scoring import hypotheses, normalize
+from smallvoice.reporting.privacy import printable, shareable
 from smallvoice.scoring.groups import Row
-from smallvoice.scoring.word_errors import AlignedWord, ErrorCounts, Kind, align, count_all
+from smallvoice.scoring.scored import Scored
+from smallvoice.scoring.word_errors import AlignedWord, ErrorCounts, Kind
 
 NUM_SHOWN = 20
 _MAX_COLUMNS = 150
@@ -58,16 +58,17 @@ def worst(base: list[Row], tuned: list[Row], shown: int = NUM_SHOWN, perfect: bo
         base, tuned: the same utterances in the same order (`hypotheses.pair`).
         perfect: also those without errors, last.
     """
-    texts = [_normalised(*rows) for rows in zip(base, tuned, strict=True)]
-    base_counts = count_all([t[0].split() for t in texts], [t[1].split() for t in texts])
-    tuned_counts = count_all([t[0].split() for t in texts], [t[2].split() for t in texts])
+    before = Scored(base)
+    after = Scored(tuned, like=before)
+    base_counts, tuned_counts = before.counts("normalised"), after.counts("normalised")
     order = sorted(
         (number for number, counts in enumerate(tuned_counts) if counts.errors or perfect),
         key=lambda number: (-tuned_counts[number].errors, tuned_counts[number].words, base[number]["id"]),
     )
+    aligned = before.aligned("normalised"), after.aligned("normalised")
     return [
-        _utterance(base[number], tuned[number], texts[number], base_counts[number], tuned_counts[number])
-        for number in order[:shown]
+        _utterance((base[n], tuned[n]), (aligned[0][n], aligned[1][n]), (base_counts[n], tuned_counts[n]))
+        for n in order[:shown]
     ]
 
 
@@ -96,28 +97,38 @@ def direction(text: str) -> str:
 
 
 def _utterance(
-    base: Row, tuned: Row, texts: tuple[str, str, str], base_counts: ErrorCounts, tuned_counts: ErrorCounts
+    rows: tuple[Row, Row],
+    aligned: tuple[list[AlignedWord], list[AlignedWord]],
+    counts: tuple[ErrorCounts, ErrorCounts],
 ) -> Utterance:
-    reference, base_heard, tuned_heard = texts
-    merged = columns(align(reference, base_heard), align(reference, tuned_heard))
+    base, tuned = rows
+    merged = columns(*aligned) if _said(aligned[0]) == _said(aligned[1]) else _one_after_the_other(*aligned)
     written = {"reference": base["reference"], "base": base["hypothesis"], "tuned": tuned["hypothesis"]}
     return Utterance(
         id=base["id"],
         about=", ".join(_about(base)),
         flags=[str(flag) for flag in tuned.get("flags") or []],
         problems=list(_problems((("base", base), ("tuned", tuned)))),
-        base=base_counts,
-        tuned=tuned_counts,
+        base=counts[0],
+        tuned=counts[1],
         columns=merged[:_MAX_COLUMNS],
         left_out=max(0, len(merged) - _MAX_COLUMNS),
-        direction=direction(reference or tuned_heard or base_heard),
+        direction=direction(base["reference"] or tuned["hypothesis"] or base["hypothesis"]),
         written=[(name, _short(text, _MAX_TEXT)) for name, text in written.items()],
     )
 
 
-def _normalised(base: Row, tuned: Row) -> tuple[str, str, str]:
-    apply = normalize.for_language(base.get("language")).apply
-    return apply(base["reference"]), apply(hypotheses.heard(base)), apply(hypotheses.heard(tuned))
+def _said(aligned: list[AlignedWord]) -> list[str]:
+    return [word.reference for word in aligned if word.reference is not None]
+
+
+def _one_after_the_other(base: list[AlignedWord], tuned: list[AlignedWord]) -> list[Column]:
+    """Two alignments whose references differ, for each chose other words of one that leaves a choice."""
+    nothing: Cell = ("", None)
+    return [
+        *(Column(_short(word.reference), _heard(word), nothing) for word in base),
+        *(Column(_short(word.reference), nothing, _heard(word)) for word in tuned),
+    ]
 
 
 def _slots(aligned: list[AlignedWord]) -> list[tuple[list[AlignedWord], AlignedWord | None]]:

@@ -5,7 +5,7 @@ from example_run import rows
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smallvoice.report.worst import Column, columns, direction, worst
+from smallvoice.reporting.worst import Column, columns, direction, worst
 from smallvoice.scoring.word_errors import align
 
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "d"]), max_size=6).map(" ".join)
@@ -56,3 +56,12 @@ def test_a_loop_is_cut_and_counted_whole() -> None:
 )
 def test_direction(text: str, expected: str) -> None:
     assert direction(text) == expected
+
+
+def test_choices_are_counted_as_in_the_scores() -> None:
+    facts = {"id": "u", "language": "en", "duration_s": 1.0}
+    said = {**facts, "reference": "i am { gonna / going to } go now"}
+    base, tuned = {**said, "hypothesis": "I am going to go now."}, {**said, "hypothesis": "I am go now"}
+    found = worst([base], [tuned])[0]
+    assert (found.base.errors, found.tuned.errors) == (0, 1 if found.tuned.words == 5 else 2)
+    assert len(found.columns) >= 6

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from smallvoice.report.page import write_report
+from smallvoice.reporting.page import write_report
 
 __all__ = ["write_report"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from smallvoice.report import plots
+from smallvoice.reporting import plots
 from smallvoice.scoring import groups, wording
 
 Block = dict[str, Any]
@@ -34,7 +34,7 @@ def groupings(comparison: Block) -> list[Grouping]:
     """Every grouping beside age; `few` marks groups that are shown and not compared."""
     found = []
     for name, members in comparison["groups"].items():
-        marked = [{**group, "few": group["units"] < groups.FEW_SPEAKERS} for group in members]
+        marked = [{**group, "few": group["units"] < groups.MIN_SPEAKERS} for group in members]
         found.append(Grouping(name, marked, gap_sentence(comparison, name)))
     return found
 

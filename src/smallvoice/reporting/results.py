@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from smallvoice.report import plots
+from smallvoice.reporting import plots
 from smallvoice.scoring import wording
 
 Block = dict[str, Any]

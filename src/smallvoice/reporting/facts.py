@@ -9,7 +9,7 @@ from typing import Any
 
 from smallvoice.recipe import Recipe
 from smallvoice.recipe_file import as_dict
-from smallvoice.report.privacy import model_name, shareable, source_name
+from smallvoice.reporting.privacy import model_name, shareable, source_name
 from smallvoice.scoring import wording
 
 Json = dict[str, Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from smallvoice.report import plots
+from smallvoice.reporting import plots
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from smallvoice.report import plots
+from smallvoice.reporting import plots
 from smallvoice.scoring import wording
 
 Metrics = list[dict[str, Any]]

@@ -11,8 +11,8 @@ from typing import Any
 
 from smallvoice.corpus.inspect import Inspection, split_cells
 from smallvoice.corpus.utterance import Utterance
-from smallvoice.report import privacy
-from smallvoice.report.histogram import colour, histogram_svg, in_words
+from smallvoice.reporting import privacy
+from smallvoice.reporting.histogram import colour, histogram_svg, in_words
 from smallvoice.storage import write_text
 
 _HEADINGS = ("Split", "Utterances", "Hours", "Speakers", "Sessions", "Ages", "Roles", "Languages", "Words")

@@ -10,7 +10,7 @@ import yaml
 
 from smallvoice import recipe_file as recipes
 from smallvoice.recipe import Recipe
-from smallvoice.report import facts
+from smallvoice.reporting import facts
 from smallvoice.run_folder import RunFolder
 from smallvoice.scoring import wording
 from smallvoice.storage import read_json, read_jsonl, write_text
