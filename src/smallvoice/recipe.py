@@ -216,6 +216,9 @@ class TrainRecipe:
     """A step of the optimiser has at least `batch_size × accumulate` utterances, over all processes."""
     members: Count = 1
     """Adapters trained one after the other from different seeds; the result is the average of what they do."""
+    interpolate: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """How far from the base to what was trained the result lies (WiSE-FT, Wortsman et al., 2022): below 1 the model
+    forgets less of other speech."""
     mix: list[MixRecipe] = Field(default_factory=list)
     """Parts of the training data with weights; rows of none are not heard. None: every row once an epoch."""
     balance: Literal["none", "speaker", "age", "source"] = "none"

@@ -128,7 +128,8 @@ def of_an_adapter(recipe: Recipe) -> dict[str, Any]:
 def of_a_member(recipe: Recipe) -> dict[str, Any]:
     """The settings that one of several averaged adapters depends on, but for its seed."""
     settings = of_an_adapter(recipe)
-    del settings["train"]["members"], settings["train"]["seed"], settings["train"]["max_memory_gb"]
+    for after in ("members", "interpolate", "seed", "max_memory_gb"):
+        del settings["train"][after]
     return settings
 
 

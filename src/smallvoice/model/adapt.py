@@ -82,6 +82,8 @@ def require_sense(recipe: Recipe) -> None:
     _require_factors(recipe.model, recipe.train)
     if recipe.train.ema and recipe.model.strategy == "adalora":
         raise RecipeError("train.ema: a running average of AdaLoRA brings back the ranks that it took away; use 0.")
+    if recipe.train.interpolate < 1.0 and recipe.model.strategy == "dora":
+        raise RecipeError("train.interpolate: what lies between the base and a DoRA adapter is none; use 1, or lora.")
 
 
 def _require_factors(model: ModelRecipe, train: TrainRecipe) -> None:

@@ -10,6 +10,9 @@ from smallvoice.errors import RecipeError
 def best_device() -> torch.device:
     """CUDA, else Apple's MPS, else the CPU."""
     if torch.cuda.is_available():
+        # cuDNN's attention plans anew for each shape that it has not seen, and here nearly every batch has its own
+        # lengths of audio and text: it was most of a step of whisper-base on an H200.
+        torch.backends.cuda.enable_cudnn_sdp(False)
         return torch.device("cuda")
     if torch.backends.mps.is_available():
         return torch.device("mps")

@@ -1,4 +1,4 @@
-"""The average of what several members of a run do.
+"""The average of what several members of a run do, and what lies between it and the base.
 
 Models that erred differently cancel each other's errors at no cost in decoding (Wortsman et al., 2022, "Model
 soups"). What is averaged is what an adapter does, not the numbers that it is made of:
@@ -10,6 +10,9 @@ soups"). What is averaged is what an adapter does, not the numbers that it is ma
   `c̄ (W + s Σ (c_i / c̄) B_i A_i / k)`, with c̄ the mean of the c_i: DoRA again, of rank k·r, and exact.
 - A bottleneck adapter adds `up(gelu(down(y)))`. The average of k of them is one of k times the size.
 - Weights that moved themselves are averaged one by one.
+
+A model that lies between the base and the tuned one, weight by weight, keeps most of what was learned and forgets less
+(Wortsman et al., 2022, "Robust fine-tuning of zero-shot models").
 """
 
 from __future__ import annotations
@@ -46,6 +49,28 @@ def average(results: list[Result], base: torch.nn.Module) -> Result:
     config.r *= k
     config.lora_alpha *= math.sqrt(k) if config.use_rslora else k  # the same scaling
     return Result(ADAPTER, averaged, config)
+
+
+def interpolate(result: Result, base: torch.nn.Module, share: float) -> Result:
+    """The model that lies `share` of the way from the base to a result.
+
+    A bottleneck adapter adds so much of what it added: it is no weight of the base.
+
+    Args:
+        base: the network that the result starts from, untouched.
+
+    Raises:
+        ValueError: DoRA, whose weights there are not DoRA's.
+    """
+    if result.file == WEIGHTS:
+        start = dict(base.named_parameters())
+        moved = {name: torch.lerp(start[name].detach().cpu(), end, share) for name, end in result.tensors.items()}
+        return Result(WEIGHTS, moved)
+    if result.config is not None and result.config.use_dora:
+        raise ValueError("DoRA cannot be interpolated")
+    outer = (".lora_B.", ".up.")
+    scaled = {name: end * share if any(part in name for part in outer) else end for name, end in result.tensors.items()}
+    return Result(result.file, scaled, result.config)
 
 
 def average_products(members: list[Tensors]) -> Tensors:
