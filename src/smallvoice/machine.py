@@ -63,6 +63,41 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def energy_j() -> float | None:
+    """Joules that this machine's counters have counted so far, of processors (RAPL) and NVIDIA GPUs (NVML) together.
+
+    Only the difference of two readings means anything, and it is of the whole machine: other work counts too. None
+    where nothing is counted, or only for other users than this one.
+    """
+    counted = [joules for joules in (_processor_joules(), _gpu_joules()) if joules is not None]
+    return sum(counted) if counted else None
+
+
+RAPL = Path("/sys/class/powercap")
+"""One folder for each processor package, `intel-rapl:0`; AMD's too. Its parts (`intel-rapl:0:0`) are counted in it."""
+
+
+def _processor_joules() -> float | None:
+    found = []
+    for package in sorted(RAPL.glob("intel-rapl:?")):
+        try:
+            found.append(int((package / "energy_uj").read_text()) / 1e6)
+        except (OSError, ValueError):  # most systems let only the administrator read it
+            continue
+    return sum(found) if found else None
+
+
+def _gpu_joules() -> float | None:
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        devices = [pynvml.nvmlDeviceGetHandleByIndex(number) for number in range(pynvml.nvmlDeviceGetCount())]
+        return sum(pynvml.nvmlDeviceGetTotalEnergyConsumption(device) for device in devices) / 1e3 if devices else None
+    except Exception:  # without the package, a driver or a counter: NVML has an error class for each
+        return None
+
+
 def matmul_gflops(seconds: float = 0.15) -> float:
     """Float32 matrix products per second, in units of 10⁹ operations: the best of three sizes.
 

@@ -203,7 +203,7 @@ class _Run:
     def _prepare(self) -> str:
         """`prepare` knows by itself whether anything changed, for it is the only one that knows the files."""
         console.print("[bold]prepare[/bold]")
-        started = time.monotonic()
+        started = _Started()
         names = self.recipe.corpus.source
         facts = verbs.prepare(
             [names] if isinstance(names, str) else names,
@@ -241,16 +241,15 @@ class _Run:
             return key
         console.print(f"[bold]{stage}[/bold]")
         remove_marker(self.folder.path, stage)
-        started = time.monotonic()
+        started = _Started()
         work()
         self._mark(stage, key, started, made)
         return key
 
-    def _mark(self, stage: Stage, key: str, started: float, made: tuple[Path, ...]) -> None:
+    def _mark(self, stage: Stage, key: str, started: _Started, made: tuple[Path, ...]) -> None:
         self.worked = True
-        seconds = time.monotonic() - started
         peak = machine.peak_memory_bytes()
-        write_marker(self.folder.path, stage, key, seconds=seconds, peak_memory_bytes=peak, made=_state(made))
+        write_marker(self.folder.path, stage, key, **started.cost(), peak_memory_bytes=peak, made=_state(made))
 
     def _train(self) -> object:
         if "train" in self.redone:
@@ -284,11 +283,28 @@ class _Run:
             {
                 "versions": machine.versions(),
                 "machine": machine.facts(),
-                "stages": {stage: {"seconds": marker["seconds"]} for stage, marker in markers.items()},
+                "stages": {
+                    stage: {name: marker[name] for name in ("seconds", "energy_j") if name in marker}
+                    for stage, marker in markers.items()
+                },
                 "peak_memory_bytes": max(marker["peak_memory_bytes"] for marker in markers.values()),
                 "matmul_gflops": {"before": rate, "after": machine.matmul_gflops()},
             },
         )
+
+
+class _Started:
+    """When a stage began, and what the machine's energy counters said then."""
+
+    def __init__(self) -> None:
+        self.time, self.energy_j = time.monotonic(), machine.energy_j()
+
+    def cost(self) -> dict[str, float]:
+        """Seconds since, and joules where they are counted; a counter that has begun anew gives none."""
+        seconds, now = time.monotonic() - self.time, machine.energy_j()
+        if now is None or self.energy_j is None or now < self.energy_j:
+            return {"seconds": seconds}
+        return {"seconds": seconds, "energy_j": now - self.energy_j}
 
 
 def _state(paths: tuple[Path, ...]) -> list[list[int]]:

@@ -5,9 +5,10 @@ This file is the only home of a default; `recipe_file` reads, checks and writes 
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
@@ -17,6 +18,12 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 SplitName = Literal["train", "dev", "test"]
+
+
+def _rising(values: list[int]) -> list[int]:
+    if any(before >= after for before, after in pairwise(values)):
+        raise ValueError("each must be larger than the one before, such as [5, 8, 11]")
+    return values
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -295,6 +302,10 @@ class EvaluateRecipe:
     """Sets that both models decode too, before the verdict."""
     retention_margin: NotNegative = 0.01
     """So much normalised WER may be lost there: 0.01 is one point."""
+    age_bands: Annotated[list[Count], AfterValidator(_rising)] = Field(
+        default_factory=lambda: [5, 8, 11, 14, 18], min_length=1
+    )
+    """The birthdays at which a band of ages begins: below the first one band, from 18 on `adults`."""
     resamples: Count = 10_000
     """Bootstrap resamples over speakers."""
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from smallvoice import recipe_file as recipes
+from smallvoice.errors import RecipeError
+from smallvoice.recipe import EvaluateRecipe
 from smallvoice.scoring import groups
 
 
@@ -24,15 +27,41 @@ from smallvoice.scoring import groups
     ],
 )
 def test_age_band(age_years: float | None, role: str | None, band: str) -> None:
-    assert groups.age_band(age_years, role) == band
+    row = {"id": "1", "age_years": age_years, "role": role}
+    assert groups.by_age([row], EvaluateRecipe().age_bands) == {band: [0]}
+
+
+def test_bands_of_a_recipe() -> None:
+    assert groups.age_bands([6, 7, 9]) == ["≤5", "6", "7–8", "≥9"]
+    rows = [{"id": str(age), "age_years": age, "role": "adult"} for age in (5.9, 6, 8.99, 9, 40, None)]
+    assert groups.by_age(rows, [6, 7, 9]) == {"≤5": [0], "6": [1], "7–8": [2], "≥9": [3, 4, 5]}
+
+
+@pytest.mark.parametrize("bands", [[8, 5], [5, 5], [0, 3], []])
+def test_bands_must_rise(bands: list[int]) -> None:
+    with pytest.raises(RecipeError, match=r"evaluate\.age_bands"):
+        recipes.build({"evaluate": {"age_bands": bands}})
 
 
 def test_groups_come_youngest_first_and_hold_every_row_once() -> None:
     rows = [{"id": str(age), "age_years": age, "role": None} for age in (30, None, 6, 4, 7, 12)]
-    assert groups.by_age(rows) == {"≤4": [3], "5–7": [2, 4], "11–13": [5], "adults": [0], "unknown": [1]}
+    assert groups.by_age(rows, EvaluateRecipe().age_bands) == {
+        "≤4": [3],
+        "5–7": [2, 4],
+        "11–13": [5],
+        "adults": [0],
+        "unknown": [1],
+    }
 
 
 def test_the_unit_is_the_speaker_else_the_recording() -> None:
     assert groups.unit_of({"id": "u", "speaker": "S1", "recording": "R1"}) == ("speaker", "S1")
     assert groups.unit_of({"id": "u", "speaker": None, "recording": "R1"}) == ("recording", "R1")
     assert groups.unit_of({"id": "u"}) == ("utterance", "u")
+
+
+def test_groups_by_signal_to_noise_come_in_order() -> None:
+    rows = [{"id": str(snr), "reference": "a", "snr_db": snr} for snr in (40.0, 9.9, 25.0, 24.9, None)]
+    found = groups.by_columns(rows)["signal to noise"]
+    assert found == {"under 15 dB": [1], "15–25 dB": [3], "25–35 dB": [2], "over 35 dB": [0], "unknown": [4]}
+    assert [*found] == ["under 15 dB", "15–25 dB", "25–35 dB", "over 35 dB", "unknown"]

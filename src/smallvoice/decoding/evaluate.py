@@ -9,7 +9,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from smallvoice.corpus import sources
+from smallvoice.corpus import signal, sources
+from smallvoice.corpus.audio import decode_flac, to_int16
 from smallvoice.corpus.select import parse
 from smallvoice.corpus.transcripts.segment import NOTHING_LOST
 from smallvoice.corpus.utterance import Corpus, Utterance, open_corpus
@@ -136,6 +137,7 @@ def _row(
         "gender": utterance.gender,
         "role": utterance.role,
         "duration_s": utterance.duration_s,
+        "snr_db": signal.measure(to_int16(decode_flac(utterance.audio))).snr_db,
         "num_tokens": decoded.num_tokens,
         "avg_logprob": decoded.avg_logprob,
         "capped": decoded.capped,
@@ -167,6 +169,7 @@ def _undecodable(corpus: Corpus, split: str, model: Model, select: str | None) -
             "gender": row.get("gender"),
             "role": "unknown",
             "duration_s": None,
+            "snr_db": None,
             "num_tokens": 0,
             "avg_logprob": None,
             "capped": False,

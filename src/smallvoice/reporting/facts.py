@@ -96,18 +96,23 @@ _SHOWN_ELSEWHERE = frozenset(
 
 
 def stages(provenance: Json) -> list[tuple[str, str]]:
-    """Stage → time, and the sum."""
-    times = {
-        str(name): float(stage["seconds"])
+    """Stage → time, and energy where the machine counts it; and the sums."""
+    found = {
+        str(name): stage
         for name, stage in (provenance.get("stages") or {}).items()
         if isinstance(stage, dict) and isinstance(stage.get("seconds"), int | float)
     }
-    if not times:
+    if not found:
         return []
-    return [
-        *((name, duration(seconds)) for name, seconds in times.items()),
-        ("in all", duration(sum(times.values()))),
-    ]
+    rows = [(name, _cost(float(stage["seconds"]), stage.get("energy_j"))) for name, stage in found.items()]
+    energies = [stage.get("energy_j") for stage in found.values()]
+    whole = None if None in energies else sum(energies)
+    return [*rows, ("in all", _cost(sum(float(stage["seconds"]) for stage in found.values()), whole))]
+
+
+def _cost(seconds: float, energy_j: float | None) -> str:
+    """75.2, 36000.0 → `1 min 15 s, 10.0 Wh`."""
+    return duration(seconds) + (f", {energy_j / 3600:.1f} Wh" if isinstance(energy_j, int | float) else "")
 
 
 def machine(provenance: Json) -> Pairs:

@@ -68,7 +68,7 @@ def _results(comparison: dict[str, Any], split: str) -> dict[str, Any]:
         "headline": results.headline(comparison),
         "tiles": results.tiles(comparison),
         "notes": results.notes(comparison),
-        "bars": results.formatting_bars(comparison["overall"]),
+        "bars": results.waterfall(comparison["waterfall"]),
         "scores": results.scores(comparison["overall"]),
         "age_plot": results.age_plot(comparison),
         "age_gap": errors.gap_sentence(comparison, "age"),

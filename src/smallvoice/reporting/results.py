@@ -25,13 +25,13 @@ class Headline:
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar of the formatting section; `share` is its length in percent of the longest."""
+    """One bar of the waterfall; where it begins and how long it is, in percent of the longest."""
 
     label: str
     note: str
     value: str
-    share: float
-    system: str
+    begin: float
+    length: float
 
 
 def headline(comparison: Block) -> Headline:
@@ -88,30 +88,26 @@ def confidence_name(comparison: Block) -> str:
     return f"{100 * comparison['bootstrap']['confidence']:g} %"
 
 
-def formatting_bars(overall: Block) -> list[Bar]:
-    """Raw, without case and punctuation, and after training: formatting seen apart from hearing."""
-    steps = [
-        ("Base, raw", "against the corpus's own writing", overall["raw"]["a"], "base"),
-        ("Base, case and punctuation removed", "no training at all", overall["caseless"]["a"], "base"),
-        (
-            "Tuned, case and punctuation removed",
-            "what training changed in the words",
-            overall["caseless"]["b"],
-            "tuned",
-        ),
-        ("Tuned, raw", "against the corpus's own writing", overall["raw"]["b"], "tuned"),
-    ]
-    longest = max((block["wer"] or 0.0) for _, _, block, _ in steps)
-    return [
-        Bar(
-            label,
-            note,
-            wording.percent(block["wer"]),
-            100 * (block["wer"] or 0) / longest if longest else 0.0,
-            system,
-        )
-        for label, note, block, system in steps
-    ]
+def waterfall(steps: dict[str, list[Block]]) -> list[tuple[str, list[Bar]]]:
+    """For each model what its raw rate is made of: a bar for each thing that is set aside, and one for what is left."""
+    found = []
+    longest = max((step["wer"] for side in steps.values() for step in side), default=0.0) or 1.0
+    for side, system in (("a", "base"), ("b", "tuned")):
+        bars = [_bar(step, longest) for step in steps[side]]
+        if bars:
+            left = steps[side][-1]["wer"]
+            bars.append(Bar("Words", "what is left: normalised", wording.percent(left), 0.0, 100 * left / longest))
+        found.append((system, bars))
+    return found
+
+
+def _bar(step: Block, longest: float) -> Bar:
+    rate, taken = step["wer"], step["taken"]
+    if step["step"] == "as written":
+        return Bar("As written", "raw", wording.percent(rate), 0.0, 100 * rate / longest)
+    note = "set aside" if taken >= 0 else "set aside, which makes the rate higher: fewer words are left"
+    name = f"{step['step'][0].upper()}{step['step'][1:]}"
+    return Bar(name, note, wording.points(-taken), 100 * min(rate, rate + taken) / longest, 100 * abs(taken) / longest)
 
 
 def scores(overall: Block) -> list[tuple[str, list[tuple[str, Block]], Block]]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from smallvoice.recipe import EvaluateRecipe
 from smallvoice.scoring import groups, hallucination, hypotheses, matched_pairs, normalize, significance, verdict
+from smallvoice.scoring.decomposition import waterfall
 from smallvoice.scoring.details import details
 from smallvoice.scoring.groups import Row
 from smallvoice.scoring.scored import Scored
@@ -47,7 +48,7 @@ def score(rows: list[Row], name: str = "hypotheses") -> dict[str, Any]:
         "hallucination": hallucination.signs(scored),
         "by_age": [
             {"group": band, **_size(rows, positions), "wer": _blocks(counts, positions)}
-            for band, positions in groups.by_age(rows).items()
+            for band, positions in groups.by_age(rows, EvaluateRecipe().age_bands).items()
         ],
         "without_flagged": _blocks(counts, unflagged) if len(unflagged) < len(rows) else None,
         "not_decoded": _not_decoded(rows),
@@ -85,10 +86,8 @@ def compare(
     unflagged = _unflagged(rows_a)
     overall = both.section(everyone)
     bootstrap = both.bootstrap(everyone)
-    by_age = [
-        {"group": band, **both.size(positions), **both.section(positions)}
-        for band, positions in groups.by_age(rows_a).items()
-    ]
+    ages = groups.by_age(rows_a, evaluate.age_bands)
+    by_age = [{"group": band, **both.size(positions), **both.section(positions)} for band, positions in ages.items()]
     by_column = {
         name: [
             {"group": group, **both.size(positions), **both.section(positions, forms=("normalised",))}
@@ -110,13 +109,14 @@ def compare(
         "verdict": verdict.verdict(overall["normalised"], bootstrap, buts, _beams(rows_a, rows_b)),
         "overall": overall,
         "formatting": verdict.formatting(overall, str(rows_a[0].get("system"))),
+        "waterfall": {side: waterfall(overall, side) for side in ("a", "b")},
         "matched_pairs": {
             "method": matched_pairs.METHOD,
             **asdict(matched_pairs.test(a.aligned("normalised"), b.aligned("normalised"))),
         },
         "by_age": by_age,
         "groups": by_column,
-        "gaps": both.gaps({"age": groups.by_age(rows_a), **groups.by_columns(rows_a)}),
+        "gaps": both.gaps({"age": ages, **groups.by_columns(rows_a)}),
         "by_speaker": both.by_speaker(),
         "hallucination": signs,
         "retention": kept,

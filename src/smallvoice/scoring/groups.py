@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 Row = dict[str, Any]
@@ -13,24 +15,34 @@ MIN_SPEAKERS = 5
 MOST_GROUPS = 12
 """A column with more values than these names things, not groups."""
 
-AGE_BANDS = ("≤4", "5–7", "8–10", "11–13", "14–17", "adults", "unknown")
-"""In whole years: a child is 7 until the eighth birthday, so 7.9 years are in 5–7."""
-
-_UPPER_YEARS = ((5, "≤4"), (8, "5–7"), (11, "8–10"), (14, "11–13"), (18, "14–17"))
+ADULT_YEARS = 18
 
 
-def age_band(age_years: float | None, role: str | None = None) -> str:
-    """The band of an age; without an age an adult by role is an adult, anyone else unknown."""
-    if age_years is None:
-        return "adults" if role == "adult" else "unknown"
-    return next((band for upper, band in _UPPER_YEARS if age_years < upper), "adults")
+def age_bands(begins: Sequence[int]) -> list[str]:
+    """The names of the bands that begin at these birthdays, the youngest first: `≤4`, `5–7`, ..., `adults`.
+
+    In whole years: a child is 7 until the eighth birthday, so 7.9 years are in 5–7.
+    """
+    between = [f"{low}–{high - 1}" if high - 1 > low else f"{low}" for low, high in pairwise(begins)]
+    return [f"≤{begins[0] - 1}", *between, "adults" if begins[-1] == ADULT_YEARS else f"≥{begins[-1]}"]
 
 
-def by_age(rows: list[Row]) -> dict[str, list[int]]:
-    """The positions of the rows of each age band that occurs, youngest first."""
-    members: dict[str, list[int]] = {band: [] for band in AGE_BANDS}
+def by_age(rows: list[Row], begins: Sequence[int]) -> dict[str, list[int]]:
+    """The positions of the rows of each age band that occurs, youngest first.
+
+    Without an age an adult by role is in the oldest band, anyone else unknown.
+
+    Args:
+        begins: the birthdays at which a band begins, as `evaluate.age_bands` has them.
+    """
+    bands = [*age_bands(begins), "unknown"]
+    members: dict[str, list[int]] = {band: [] for band in bands}
     for position, row in enumerate(rows):
-        members[age_band(row.get("age_years"), row.get("role"))].append(position)
+        age = row.get("age_years")
+        if age is None:
+            members[bands[-2] if row.get("role") == "adult" else "unknown"].append(position)
+        else:
+            members[bands[bisect_right(begins, age)]].append(position)
     return {band: positions for band, positions in members.items() if positions}
 
 
@@ -52,12 +64,13 @@ def by_columns(rows: list[Row]) -> dict[str, dict[str, list[int]]]:
 
 
 def _in_order(members: dict[str, list[int]]) -> list[str]:
-    ranges = [label for _, label in (*_DURATIONS, *_RATES)]
+    ranges = [label for _, label in (*_DURATIONS, *_RATES, *_SNRS)]
     return sorted(members, key=lambda name: (name == "unknown", ranges.index(name) if name in ranges else 0, name))
 
 
 _DURATIONS = ((2.0, "under 2 s"), (4.0, "2–4 s"), (8.0, "4–8 s"), (float("inf"), "over 8 s"))
 _RATES = ((1.5, "under 1.5 words/s"), (2.5, "1.5–2.5 words/s"), (float("inf"), "over 2.5 words/s"))
+_SNRS = ((15.0, "under 15 dB"), (25.0, "15–25 dB"), (35.0, "25–35 dB"), (float("inf"), "over 35 dB"))
 
 
 def _range(value: float | None, bounds: tuple[tuple[float, str], ...]) -> str | None:
@@ -74,6 +87,7 @@ _GROUPINGS: dict[str, Callable[[Row], str | None]] = {
     "role": lambda row: row.get("role"),
     "duration": lambda row: _range(row.get("duration_s"), _DURATIONS),
     "speaking rate": _speaking_rate,
+    "signal to noise": lambda row: _range(row.get("snr_db"), _SNRS),
 }
 _NO_GROUP = frozenset(
     {"id", "system", "split", "reference", "hypothesis", "decoded", "speaker", "recording", "age_years", "gender"}

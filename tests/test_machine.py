@@ -1,0 +1,43 @@
+"""What the machine says of itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from smallvoice import machine
+from smallvoice.reporting import facts
+
+
+def package(folder: Path, name: str, energy: str) -> None:
+    (folder / name).mkdir()
+    (folder / name / "energy_uj").write_text(energy)
+
+
+def test_energy_is_the_sum_over_processor_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "RAPL", tmp_path)
+    monkeypatch.setattr(machine, "_gpu_joules", lambda: None)
+    assert machine.energy_j() is None
+    package(tmp_path, "intel-rapl:0", "1500000\n")
+    package(tmp_path, "intel-rapl:1", "500000\n")
+    package(tmp_path, "intel-rapl:0:0", "9000000\n")  # a part of package 0
+    assert machine.energy_j() == pytest.approx(2.0)
+
+
+def test_a_counter_that_cannot_be_read_counts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "RAPL", tmp_path)
+    monkeypatch.setattr(machine, "_gpu_joules", lambda: None)
+    (tmp_path / "intel-rapl:0" / "energy_uj").mkdir(parents=True)  # reading it fails, as without permission
+    assert machine.energy_j() is None
+
+
+def test_the_report_shows_energy_where_every_stage_has_it() -> None:
+    stages = {"train": {"seconds": 75.2, "energy_j": 36_000.0}, "tuned": {"seconds": 4.8, "energy_j": 3_600.0}}
+    assert facts.stages({"stages": stages}) == [
+        ("train", "1 min 15 s, 10.0 Wh"),
+        ("tuned", "4.8 s, 1.0 Wh"),
+        ("in all", "1 min 20 s, 11.0 Wh"),
+    ]
+    del stages["tuned"]["energy_j"]
+    assert facts.stages({"stages": stages})[-1] == ("in all", "1 min 20 s")
