@@ -22,7 +22,7 @@ FLAGS = {
     "configure": "out corpus recipe set",
     "train": "recipe corpus out set",
     "evaluate": "model corpus split out select language beams",
-    "compare": "before after out resamples fail_unless",
+    "compare": "before after seeds out resamples fail_unless",
     "score": "reference hypothesis language",
     "report": "run corpus with_audio",
     "run": "recipe set data out force rehash folds",

@@ -128,7 +128,7 @@ def compare(
     before: Path,
     after: Path,
     /,
-    *,
+    *seeds: Path,
     out: Path | None = None,
     resamples: int = EvaluateRecipe.resamples,
     fail_unless: Literal["better"] | None = None,
@@ -142,6 +142,8 @@ def compare(
         hypotheses/base.test.jsonl
     after
         hypotheses/tuned.test.jsonl
+    seeds
+        The same file of runs from other seeds: they are pooled, and speakers stay the units of every interval.
     out
         Write comparative_analysis.json here.
     resamples
@@ -150,7 +152,7 @@ def compare(
         Exit with 3 unless the verdict is this; for CI.
     """
     recipe = recipes.build({"evaluate": {"resamples": resamples}}, where="--resamples").evaluate
-    answer(judging.compare(before, after, out=out, recipe=recipe, fail_unless=fail_unless), common)
+    answer(judging.compare(before, after, *seeds, out=out, recipe=recipe, fail_unless=fail_unless), common)
 
 
 @app.command(sort_key=6)

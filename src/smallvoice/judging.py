@@ -14,7 +14,7 @@ from smallvoice.terminal import console
 def compare(
     before: Path,
     after: Path,
-    *,
+    *seeds: Path,
     out: Path | None = None,
     recipe: EvaluateRecipe | None = None,
     retention: dict[str, Path] | None = None,
@@ -23,6 +23,7 @@ def compare(
     """Compare two files of hypotheses of the same utterances.
 
     Args:
+        seeds: `after` from other seeds of the same training, to be pooled with it.
         retention: by the name of a set of other speech, the comparison of both models on it.
         fail_unless: `better`: anything else but *better* is a finding, for CI.
 
@@ -38,6 +39,9 @@ def compare(
     from smallvoice.scoring.table import comparison_table
 
     rows = hypotheses.read(before), hypotheses.read(after)
+    if seeds:
+        names = [str(path) for path in (before, after, *seeds)]
+        rows = hypotheses.pooled(rows[0], [rows[1], *(hypotheses.read(path) for path in seeds)], names)
     kept = {name: read_json(path) for name, path in (retention or {}).items()}
     analysis = comparing.compare(*rows, recipe or EvaluateRecipe(), names=(str(before), str(after)), retention=kept)
     if out is not None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import math
+import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -329,3 +331,76 @@ def test_another_search_is_said() -> None:
     assert "A was decoded with 1 beam and B with 5 beams" in compare.compare(a, b, QUICK)["verdict"]["caution"]
     same = [{**each, "beams": 5} for each in a]
     assert "decoded" not in (compare.compare(same, b, QUICK)["verdict"]["caution"] or "")
+
+
+def test_seeds_are_pooled_and_speakers_stay_the_units() -> None:
+    good = system("tuned", ["THE SMALL VOICE"] * 12)
+    before, after = hypotheses.pooled(BASE, [TUNED, good], ["base", "seed 1", "seed 2"])
+    both, one, two = (compare.compare(a, b, QUICK) for a, b in ((before, after), (BASE, TUNED), (BASE, good)))
+    assert both["seeds"] == 2 and one["seeds"] == 1
+    assert both["utterances"] == one["utterances"] == 12 and both["duration_s"] == one["duration_s"]
+    assert both["bootstrap"]["units"] == one["bootstrap"]["units"] == 4
+    pooled, first, second = (each["overall"]["raw"] for each in (both, one, two))
+    assert pooled["b"]["wer"] == pytest.approx((first["b"]["wer"] + second["b"]["wer"]) / 2)
+    assert pooled["a"]["wer"] == first["a"]["wer"] and pooled["a"]["interval"] == pytest.approx(first["a"]["interval"])
+    assert [group["group"] for group in both["groups"]["seed"]] == ["seed 1", "seed 2"]
+    assert both["matched_pairs"] == one["matched_pairs"]
+    assert "2 seeds pooled" in str(comparison_table(both).title)
+
+
+def test_seeds_of_other_utterances_are_refused() -> None:
+    with pytest.raises(InputError, match="12 ids are in base but not in seed 2"):
+        hypotheses.pooled(BASE, [TUNED, [row(99, "")]], ["base", "seed 1", "seed 2"])
+
+
+STRANGE = st.lists(
+    st.one_of(
+        st.text(max_size=30),  # any of Unicode, lone surrogates too
+        st.sampled_from(
+            [
+                "",
+                "@",
+                "{a / b}",
+                "{",
+                "العربية من اليمين",
+                "e\u0301\u0301\u0301",
+                "👩‍👩‍👧 hi",
+                "\ud800",
+                "12,345.6%",
+                "x\x00y",
+            ]
+        ),
+    ),
+    min_size=6,
+    max_size=6,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(STRANGE, STRANGE, st.sampled_from(["en", "ar", "zh", None]))
+def test_any_text_gives_a_number_or_a_clear_error(said: list[str], heard: list[str], language: str | None) -> None:
+    before, after = (
+        [row(i, text, system=name, reference=ref, language=language) for i, (ref, text) in enumerate(pairs)]
+        for name, pairs in (("base", zip(said, heard, strict=True)), ("tuned", zip(said, reversed(heard), strict=True)))
+    )
+    try:
+        both = compare.compare(before, after, QUICK)
+    except InputError as error:
+        assert str(error)
+        return
+    assert_strict_json(both)
+    assert both["utterances"] == 6
+    for block in both["overall"].values():
+        for side in ("a", "b"):
+            assert (block[side]["wer"] is None) == (block[side]["words"] == 0)
+
+
+def test_an_utterance_of_fifty_thousand_words() -> None:
+    chance = random.Random(0)
+    words = [chance.choice(["the", "small", "voice", "7", "won't", "um"]) for _ in range(50_000)]
+    heard = [word for word in words if chance.random() > 0.1]
+    started = time.monotonic()
+    scores = compare.score([row(0, " ".join(heard), reference=" ".join(words)), row(1, "THE SMALL VOICE")])
+    assert time.monotonic() - started < 60
+    assert scores["wer"]["raw"]["words"] == 50_003
+    assert scores["wer"]["raw"]["errors"] == scores["wer"]["raw"]["deletions"] == len(words) - len(heard)

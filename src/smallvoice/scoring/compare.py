@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from smallvoice.scoring.groups import Row
 from smallvoice.scoring.scored import Scored
 from smallvoice.scoring.word_errors import ErrorCounts, total
 
+_Each = TypeVar("_Each")
 Counts = dict[str, list[ErrorCounts]]
 """Form → the counts of every utterance."""
 
@@ -112,7 +113,7 @@ def compare(
         "waterfall": {side: waterfall(overall, side) for side in ("a", "b")},
         "matched_pairs": {
             "method": matched_pairs.METHOD,
-            **asdict(matched_pairs.test(a.aligned("normalised"), b.aligned("normalised"))),
+            **asdict(matched_pairs.test(*(_of_one_seed(rows_a, each.aligned("normalised")) for each in (a, b)))),
         },
         "by_age": by_age,
         "groups": by_column,
@@ -254,7 +255,8 @@ def _about(rows: list[Row]) -> dict[str, Any]:
     return {
         "split": ", ".join(sorted({str(row["split"]) for row in rows if row.get("split") is not None})) or None,
         **_size(rows, list(range(len(rows)))),
-        "duration_s": sum(row.get("duration_s") or 0.0 for row in rows),
+        "seeds": _num_seeds(rows),
+        "duration_s": sum(row.get("duration_s") or 0.0 for row in rows) / _num_seeds(rows),
         "synthetic": any(row.get("synthetic") for row in rows),
         "flagged": len(rows) - len(_unflagged(rows)),
         "normalisers": normalize.description(row.get("language") for row in rows),
@@ -263,9 +265,19 @@ def _about(rows: list[Row]) -> dict[str, Any]:
 
 def _size(rows: list[Row], positions: list[int]) -> dict[str, int]:
     return {
-        "utterances": len(positions),
+        "utterances": len({rows[position].get("utterance", rows[position]["id"]) for position in positions}),
         "speakers": groups.num_speakers([rows[position] for position in positions]),
     }
+
+
+def _num_seeds(rows: list[Row]) -> int:
+    """From how many seeds a system's hypotheses are pooled (`hypotheses.pooled`)."""
+    return len({row.get("seed") for row in rows})
+
+
+def _of_one_seed(rows: list[Row], each: list[_Each]) -> list[_Each]:
+    """What belongs to the rows of the first seed: the same sentence twice is no second observation."""
+    return [one for row, one in zip(rows, each, strict=True) if row.get("seed") == rows[0].get("seed")]
 
 
 def _unflagged(rows: list[Row]) -> list[int]:

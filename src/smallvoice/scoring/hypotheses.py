@@ -84,6 +84,30 @@ def pair(rows_a: list[Row], rows_b: list[Row], names: tuple[str, str]) -> list[R
     return [_on_the_same_utterance(row, by_id[row["id"]]) for row in rows_a]
 
 
+def pooled(before: list[Row], seeds: list[list[Row]], names: list[str]) -> tuple[list[Row], list[Row]]:
+    """One system from several seeds as one: every utterance once for each, `before` repeated beside it.
+
+    A speaker's utterances of all seeds stay one unit, so an interval over speakers takes no seed for a new voice.
+
+    Args:
+        seeds: the hypotheses of each seed, of the same utterances.
+        names: of `before` and of each seed in error messages.
+
+    Raises:
+        InputError: as `check` and `pair`.
+    """
+    check(before, names[0])
+    rows_a: list[Row] = []
+    rows_b: list[Row] = []
+    for number, (rows, name) in enumerate(zip(seeds, names[1:], strict=True), 1):
+        check(rows, name)
+        for row_a, row_b in zip(before, pair(before, rows, (names[0], name)), strict=True):
+            seed = {"id": f"{row_a['id']} seed {number}", "utterance": row_a["id"], "seed": f"seed {number}"}
+            rows_a.append({**row_a, **seed})
+            rows_b.append({**row_b, **seed, "system": seeds[0][0].get("system")})
+    return rows_a, rows_b
+
+
 def heard(row: Row) -> str:
     """The hypothesis as it is scored: nothing where decoding failed, so that every word is a deletion."""
     return "" if row.get("error") is not None else str(row["hypothesis"])

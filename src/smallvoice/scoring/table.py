@@ -41,6 +41,8 @@ def comparison_table(comparison: dict[str, Any]) -> Table:
         f"Word error rate, {wording.count(comparison['utterances'], 'utterance')}, "
         f"{wording.count(comparison['speakers'], 'speaker')}"
     )
+    if comparison["seeds"] > 1:
+        table.title += f", {comparison['seeds']} seeds pooled"
     if comparison["synthetic"]:
         table.title += " (synthetic speech: it says nothing about children)"
     for heading in ("", *(escape(str(name)) for name in comparison["systems"].values()), "relative"):
