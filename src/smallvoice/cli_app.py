@@ -9,12 +9,12 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from smallvoice import __version__
+import smallvoice
 
 app = App(
     name="smallvoice",
     help="Fine-tune Whisper on the voices it heard least, and measure honestly what changed.",
-    version=__version__,
+    version=lambda: smallvoice.__version__,
     version_flags=["--version"],
 )
 app["--help"].group = app["--version"].group = "Also"

@@ -65,12 +65,12 @@ def score(reference: Path, hypothesis: Path, *, language: str | None = None) -> 
     Raises:
         SmallvoiceError: the files cannot be read or paired.
     """
-    from smallvoice.scoring import compare as comparing
+    from smallvoice.scoring import scores as scoring
     from smallvoice.scoring import texts, wording
     from smallvoice.scoring.table import score_table
 
     rows, missing = texts.pair(reference, hypothesis, language)
-    scores = comparing.score(rows, str(reference))
+    scores = scoring.score(rows, str(reference))
     console.print(score_table(scores))
     if missing:
         console.print(

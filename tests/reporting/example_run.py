@@ -9,7 +9,8 @@ from typing import Any
 
 from smallvoice import recipe_file as recipes
 from smallvoice.run_folder import RunFolder
-from smallvoice.scoring.compare import compare, score
+from smallvoice.scoring.compare import compare
+from smallvoice.scoring.scores import score
 from smallvoice.storage import write_json, write_jsonl
 
 SENTENCES = [

@@ -15,6 +15,7 @@ from rich.console import Console
 from smallvoice.errors import Finding, InputError
 from smallvoice.recipe import EvaluateRecipe
 from smallvoice.scoring import compare, hypotheses, verdict
+from smallvoice.scoring.scores import score
 from smallvoice.scoring.table import comparison_table
 from smallvoice.storage import write_jsonl
 
@@ -68,7 +69,7 @@ def assert_strict_json(content: object) -> None:
 
 
 def test_score_counts_every_form() -> None:
-    scores = compare.score(BASE)
+    scores = score(BASE)
     wer = scores["wer"]
     assert list(wer) == ["raw", "lower_cased", "caseless", "child", "normalised"]
     counted = {"words": 36, "insertions": 0, "deletions": 3, "substitutions": 33}
@@ -83,14 +84,14 @@ def test_score_counts_every_form() -> None:
 
 
 def test_an_utterance_that_was_not_decoded_is_deleted_words() -> None:
-    scores = compare.score([row(0, "THE SMALL VOICE", error="the audio is truncated"), row(1, "THE SMALL VOICE")])
+    scores = score([row(0, "THE SMALL VOICE", error="the audio is truncated"), row(1, "THE SMALL VOICE")])
     assert scores["wer"]["raw"]["deletions"] == 3
     assert scores["not_decoded"] == [{"id": "u0", "error": "the audio is truncated"}]
 
 
 def test_flagged_rows_count_and_are_also_left_out() -> None:
     rows = [row(0, "", flags=["too_fast"]), row(1, "THE SMALL VOICE")]
-    scores = compare.score(rows)
+    scores = score(rows)
     assert scores["wer"]["raw"]["errors"] == 3 and scores["flagged"] == 1
     assert scores["without_flagged"]["raw"]["errors"] == 0
     both = compare.compare(rows, rows, QUICK)
@@ -179,7 +180,7 @@ def test_zero_words_is_null_everywhere() -> None:
 
 
 def test_only_punctuation_is_no_word_once_normalised() -> None:
-    scores = compare.score([row(0, "!", reference="?! —"), row(1, "", reference="¿")])
+    scores = score([row(0, "!", reference="?! —"), row(1, "", reference="¿")])
     assert scores["wer"]["raw"]["words"] == 3
     assert scores["wer"]["caseless"]["words"] == scores["wer"]["normalised"]["words"] == 0
     assert scores["wer"]["normalised"]["wer"] is None
@@ -400,7 +401,7 @@ def test_an_utterance_of_fifty_thousand_words() -> None:
     words = [chance.choice(["the", "small", "voice", "7", "won't", "um"]) for _ in range(50_000)]
     heard = [word for word in words if chance.random() > 0.1]
     started = time.monotonic()
-    scores = compare.score([row(0, " ".join(heard), reference=" ".join(words)), row(1, "THE SMALL VOICE")])
+    scores = score([row(0, " ".join(heard), reference=" ".join(words)), row(1, "THE SMALL VOICE")])
     assert time.monotonic() - started < 60
     assert scores["wer"]["raw"]["words"] == 50_003
     assert scores["wer"]["raw"]["errors"] == scores["wer"]["raw"]["deletions"] == len(words) - len(heard)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from smallvoice.scoring import compare
 from smallvoice.scoring.decomposition import STEPS, waterfall
+from smallvoice.scoring.scores import score
 
 
 def rates(reference: str, hypothesis: str, language: str = "en") -> dict[str, float]:
     row = {"id": "1", "reference": reference, "hypothesis": hypothesis, "language": language}
-    blocks = {form: {"a": block} for form, block in compare.score([row])["wer"].items()}
+    blocks = {form: {"a": block} for form, block in score([row])["wer"].items()}
     return {step["step"]: step["taken"] for step in waterfall(blocks, "a")} | {"left": blocks["normalised"]["a"]["wer"]}
 
 
@@ -40,7 +40,6 @@ def test_the_parts_and_what_is_left_add_up_to_the_raw_rate() -> None:
 
 def test_without_a_reference_word_there_is_nothing_to_divide() -> None:
     blocks = {
-        form: {"a": block}
-        for form, block in compare.score([{"id": "1", "reference": "", "hypothesis": "a"}])["wer"].items()
+        form: {"a": block} for form, block in score([{"id": "1", "reference": "", "hypothesis": "a"}])["wer"].items()
     }
     assert waterfall(blocks, "a") == []

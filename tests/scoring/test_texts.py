@@ -13,7 +13,7 @@ import pytest
 from smallvoice import cli, judging
 from smallvoice.errors import InputError
 from smallvoice.scoring import texts
-from smallvoice.scoring.compare import score
+from smallvoice.scoring.scores import score
 
 FILES = {
     "kaldi": ("ref", "u1 THE SMALL VOICE\nu2 {A / THE} BOY\n", "hyp", "u2 the boy\nu1 the small noise\n"),

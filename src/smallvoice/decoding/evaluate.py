@@ -22,7 +22,7 @@ from smallvoice.errors import InputError
 from smallvoice.model import device
 from smallvoice.recipe import DecodeRecipe
 from smallvoice.run_folder import RunFolder
-from smallvoice.scoring.compare import score
+from smallvoice.scoring.scores import score
 from smallvoice.storage import (
     digest,
     json_line,

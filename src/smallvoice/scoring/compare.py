@@ -14,47 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smallvoice.recipe import EvaluateRecipe
-from smallvoice.scoring import groups, hallucination, hypotheses, matched_pairs, normalize, significance, verdict
+from smallvoice.scoring import (
+    groups,
+    hallucination,
+    hypotheses,
+    matched_pairs,
+    normalize,
+    scores,
+    significance,
+    verdict,
+)
 from smallvoice.scoring.decomposition import waterfall
-from smallvoice.scoring.details import details
 from smallvoice.scoring.groups import Row
 from smallvoice.scoring.scored import Scored
 from smallvoice.scoring.word_errors import ErrorCounts, total
 
 _Each = TypeVar("_Each")
-Counts = dict[str, list[ErrorCounts]]
-"""Form → the counts of every utterance."""
-
-
-def score(rows: list[Row], name: str = "hypotheses") -> dict[str, Any]:
-    """Score one model's hypotheses in every form, in all and by age.
-
-    Args:
-        rows: of a hypotheses file; an utterance with an `error` counts as if nothing had been heard.
-        name: of the rows in error messages.
-
-    Raises:
-        InputError: the rows cannot be scored; see `hypotheses.check`.
-    """
-    hypotheses.check(rows, name)
-    scored = Scored(rows)
-    counts = utterance_counts(scored)
-    everyone = list(range(len(rows)))
-    unflagged = _unflagged(rows)
-    return {
-        **_about(rows),
-        "system": rows[0].get("system"),
-        "wer": _blocks(counts, everyone),
-        **details(scored),
-        "hallucination": hallucination.signs(scored),
-        "by_age": [
-            {"group": band, **_size(rows, positions), "wer": _blocks(counts, positions)}
-            for band, positions in groups.by_age(rows, EvaluateRecipe().age_bands).items()
-        ],
-        "without_flagged": _blocks(counts, unflagged) if len(unflagged) < len(rows) else None,
-        "not_decoded": _not_decoded(rows),
-        "capped": _num_capped(rows),
-    }
 
 
 def compare(
@@ -81,10 +56,10 @@ def compare(
     rows_a = [{**row, "flags": paired["flags"]} for row, paired in zip(rows_a, rows_b, strict=True)]
     a = Scored(rows_a)
     b = Scored(rows_b, like=a)
-    both = _Pair(rows_a, utterance_counts(a), utterance_counts(b), evaluate)
+    both = _Pair(rows_a, scores.utterance_counts(a), scores.utterance_counts(b), evaluate)
 
     everyone = list(range(len(rows_a)))
-    unflagged = _unflagged(rows_a)
+    unflagged = scores.unflagged(rows_a)
     overall = both.section(everyone)
     bootstrap = both.bootstrap(everyone)
     ages = groups.by_age(rows_a, evaluate.age_bands)
@@ -105,7 +80,7 @@ def compare(
     }
     buts += verdict.retention_buts(kept, evaluate.retention_margin)
     return {
-        **_about(rows_a),
+        **scores.about(rows_a),
         "systems": {"a": rows_a[0].get("system"), "b": rows_b[0].get("system")},
         "verdict": verdict.verdict(overall["normalised"], bootstrap, buts, _beams(rows_a, rows_b)),
         "overall": overall,
@@ -122,21 +97,18 @@ def compare(
         "hallucination": signs,
         "retention": kept,
         "without_flagged": both.section(unflagged) if len(unflagged) < len(rows_a) else None,
-        "not_decoded": {"a": _not_decoded(rows_a), "b": _not_decoded(rows_b)},
-        "capped": {"a": _num_capped(rows_a), "b": _num_capped(rows_b)},
+        "not_decoded": {"a": scores.not_decoded(rows_a), "b": scores.not_decoded(rows_b)},
+        "capped": {"a": scores.num_capped(rows_a), "b": scores.num_capped(rows_b)},
         "bootstrap": bootstrap,
     }
-
-
-def utterance_counts(scored: Scored) -> Counts:
-    """The errors of every utterance in every form."""
-    return {form: scored.counts(form) for form in normalize.FORMS}
 
 
 class _Pair:
     """Two models' counts of the same utterances, and the sections of a comparison that are made from them."""
 
-    def __init__(self, rows: list[Row], counts_a: Counts, counts_b: Counts, evaluate: EvaluateRecipe) -> None:
+    def __init__(
+        self, rows: list[Row], counts_a: scores.Counts, counts_b: scores.Counts, evaluate: EvaluateRecipe
+    ) -> None:
         self.rows = rows
         self.counts_a = counts_a
         self.counts_b = counts_b
@@ -144,7 +116,7 @@ class _Pair:
         self.units = [groups.unit_of(row) for row in rows]
 
     def size(self, positions: list[int]) -> dict[str, int]:
-        return {**_size(self.rows, positions), "units": len({self.units[position] for position in positions})}
+        return {**scores.size(self.rows, positions), "units": len({self.units[position] for position in positions})}
 
     def section(self, positions: list[int], forms: Sequence[str] = normalize.FORMS) -> dict[str, Any]:
         """The forms of the chosen utterances: both models, the change and its intervals."""
@@ -246,50 +218,9 @@ def _block(a: ErrorCounts, b: ErrorCounts, change: significance.Change) -> dict[
     }
 
 
-def _blocks(counts: Counts, positions: list[int]) -> dict[str, Any]:
-    return {form: total([counts[form][position] for position in positions]).as_dict() for form in normalize.FORMS}
-
-
-def _about(rows: list[Row]) -> dict[str, Any]:
-    """What was scored, and how the words were made."""
-    return {
-        "split": ", ".join(sorted({str(row["split"]) for row in rows if row.get("split") is not None})) or None,
-        **_size(rows, list(range(len(rows)))),
-        "seeds": _num_seeds(rows),
-        "duration_s": sum(row.get("duration_s") or 0.0 for row in rows) / _num_seeds(rows),
-        "synthetic": any(row.get("synthetic") for row in rows),
-        "flagged": len(rows) - len(_unflagged(rows)),
-        "normalisers": normalize.description(row.get("language") for row in rows),
-    }
-
-
-def _size(rows: list[Row], positions: list[int]) -> dict[str, int]:
-    return {
-        "utterances": len({rows[position].get("utterance", rows[position]["id"]) for position in positions}),
-        "speakers": groups.num_speakers([rows[position] for position in positions]),
-    }
-
-
-def _num_seeds(rows: list[Row]) -> int:
-    """From how many seeds a system's hypotheses are pooled (`hypotheses.pooled`)."""
-    return len({row.get("seed") for row in rows})
-
-
 def _of_one_seed(rows: list[Row], each: list[_Each]) -> list[_Each]:
     """What belongs to the rows of the first seed: the same sentence twice is no second observation."""
     return [one for row, one in zip(rows, each, strict=True) if row.get("seed") == rows[0].get("seed")]
-
-
-def _unflagged(rows: list[Row]) -> list[int]:
-    return [position for position, row in enumerate(rows) if not row.get("flags")]
-
-
-def _not_decoded(rows: list[Row]) -> list[dict[str, Any]]:
-    return [{"id": row["id"], "error": row["error"]} for row in rows if row.get("error") is not None]
-
-
-def _num_capped(rows: list[Row]) -> int:
-    return sum(bool(row.get("capped")) for row in rows)
 
 
 def _list(interval: significance.Interval) -> list[float] | None:

@@ -60,7 +60,7 @@ class Timed:
 
 
 def pair(reference: Path, hypothesis: Path, language: str | None = None) -> tuple[list[Row], list[str]]:
-    """The utterances of two files, as rows that `compare.score` takes, and the ids that have no hypothesis.
+    """The utterances of two files, as rows that `scores.score` takes, and the ids that have no hypothesis.
 
     Args:
         language: of rows that do not say theirs; None is taken for English.

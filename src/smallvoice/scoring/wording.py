@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from smallvoice.scoring.significance import Interval
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from smallvoice.scoring.significance import Interval
 
 NOTHING = "–"
 

@@ -1,0 +1,92 @@
+"""One system's hypotheses to its scores: a model's block of `evaluation_results.json`. It needs no numpy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from smallvoice.recipe import EvaluateRecipe
+from smallvoice.scoring import groups, hallucination, hypotheses, normalize
+from smallvoice.scoring.details import details
+from smallvoice.scoring.groups import Row
+from smallvoice.scoring.scored import Scored
+from smallvoice.scoring.word_errors import ErrorCounts, total
+
+Counts = dict[str, list[ErrorCounts]]
+"""Form → the counts of every utterance."""
+
+
+def score(rows: list[Row], name: str = "hypotheses") -> dict[str, Any]:
+    """Score one model's hypotheses in every form, in all and by age.
+
+    Args:
+        rows: of a hypotheses file; an utterance with an `error` counts as if nothing had been heard.
+        name: of the rows in error messages.
+
+    Raises:
+        InputError: the rows cannot be scored; see `hypotheses.check`.
+    """
+    hypotheses.check(rows, name)
+    scored = Scored(rows)
+    counts = utterance_counts(scored)
+    everyone = list(range(len(rows)))
+    clean = unflagged(rows)
+    return {
+        **about(rows),
+        "system": rows[0].get("system"),
+        "wer": _blocks(counts, everyone),
+        **details(scored),
+        "hallucination": hallucination.signs(scored),
+        "by_age": [
+            {"group": band, **size(rows, positions), "wer": _blocks(counts, positions)}
+            for band, positions in groups.by_age(rows, EvaluateRecipe().age_bands).items()
+        ],
+        "without_flagged": _blocks(counts, clean) if len(clean) < len(rows) else None,
+        "not_decoded": not_decoded(rows),
+        "capped": num_capped(rows),
+    }
+
+
+def utterance_counts(scored: Scored) -> Counts:
+    """The errors of every utterance in every form."""
+    return {form: scored.counts(form) for form in normalize.FORMS}
+
+
+def _blocks(counts: Counts, positions: list[int]) -> dict[str, Any]:
+    return {form: total([counts[form][position] for position in positions]).as_dict() for form in normalize.FORMS}
+
+
+def about(rows: list[Row]) -> dict[str, Any]:
+    """What was scored, and how the words were made."""
+    return {
+        "split": ", ".join(sorted({str(row["split"]) for row in rows if row.get("split") is not None})) or None,
+        **size(rows, list(range(len(rows)))),
+        "seeds": num_seeds(rows),
+        "duration_s": sum(row.get("duration_s") or 0.0 for row in rows) / num_seeds(rows),
+        "synthetic": any(row.get("synthetic") for row in rows),
+        "flagged": len(rows) - len(unflagged(rows)),
+        "normalisers": normalize.description(row.get("language") for row in rows),
+    }
+
+
+def size(rows: list[Row], positions: list[int]) -> dict[str, int]:
+    return {
+        "utterances": len({rows[position].get("utterance", rows[position]["id"]) for position in positions}),
+        "speakers": groups.num_speakers([rows[position] for position in positions]),
+    }
+
+
+def num_seeds(rows: list[Row]) -> int:
+    """From how many seeds a system's hypotheses are pooled (`hypotheses.pooled`)."""
+    return len({row.get("seed") for row in rows})
+
+
+def unflagged(rows: list[Row]) -> list[int]:
+    return [position for position, row in enumerate(rows) if not row.get("flags")]
+
+
+def not_decoded(rows: list[Row]) -> list[dict[str, Any]]:
+    return [{"id": row["id"], "error": row["error"]} for row in rows if row.get("error") is not None]
+
+
+def num_capped(rows: list[Row]) -> int:
+    return sum(bool(row.get("capped")) for row in rows)
