@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from smallvoice import cli, judging, studies, verbs
+from smallvoice import cli, judging, studies, using, verbs
 from tests import tiny
 
 FLAGS = {
@@ -30,6 +30,7 @@ FLAGS = {
     "learning_curve": "recipe corpus out split set",
     "demo": "out",
     "doctor": "",
+    "transcribe": "sources model out format language beams read_text",
 }
 
 
@@ -46,7 +47,7 @@ def test_flags_are_frozen() -> None:
         function = getattr(cli, verb)
         assert " ".join(name for name in inspect.signature(function).parameters if name != "common") == flags
         assert inspect.signature(function).parameters["common"].annotation == "Common"
-        assert any(callable(getattr(home, verb, None)) for home in (verbs, judging, studies)), (
+        assert any(callable(getattr(home, verb, None)) for home in (verbs, judging, studies, using)), (
             "a verb is a Python function too"
         )
     assert set(cli.Common.__dataclass_fields__) == {"json", "debug"}

@@ -1,7 +1,7 @@
 """Fine-tune Whisper on the voices it heard least, and measure honestly what changed.
 
 The verbs of the command line are functions here: `prepare`, `configure`, `train`, `evaluate`, `compare`, `score`,
-`report`, `run`, `demo`, `doctor`.
+`report`, `transcribe`, `run`, `demo`, `doctor`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = ["compare", "configure", "demo", "doctor", "evaluate", "prepare", "report", "run", "score", "train"]
+__all__ += ["transcribe"]
 
 
 def __getattr__(name: str) -> Any:
@@ -17,7 +18,7 @@ def __getattr__(name: str) -> Any:
 
         return version("smallvoice")
     if name in __all__:
-        from smallvoice import judging, verbs
+        from smallvoice import judging, using, verbs
 
-        return getattr(judging, name, None) or getattr(verbs, name)
+        return next(getattr(place, name) for place in (judging, using, verbs) if hasattr(place, name))
     raise AttributeError(f"module 'smallvoice' has no attribute {name!r}")

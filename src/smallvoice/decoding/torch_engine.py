@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from smallvoice.decoding.beam import beam_search
+from smallvoice.decoding.word_times import Word, word_times
 from smallvoice.model import window as windows
+from smallvoice.model.features import SAMPLE_RATE
 from smallvoice.model.prompt import prefix_ids
 from smallvoice.model.weights import Whisper
 from smallvoice.recipe import DecodeRecipe, WindowRecipe
@@ -25,6 +27,8 @@ class Decoded:
     """Mean natural-log probability of the tokens, the end token included."""
     capped: bool
     """The token cap ended it: the model would have gone on."""
+    words: list[Word] | None = None
+    """Where they were asked for; times in seconds from the start of the audio."""
 
 
 def token_cap(duration_s: float, recipe: DecodeRecipe, max_positions: int, prefix: int) -> int:
@@ -49,13 +53,23 @@ class TorchEngine:
         return windows.num_frames(duration_s, self.window, self._max_frames)
 
     @torch.inference_mode()
-    def decode(self, waveforms: list[np.ndarray], frames: int, language: str | None) -> list[Decoded]:
+    def decode(
+        self,
+        waveforms: list[np.ndarray],
+        frames: int,
+        language: str | None,
+        *,
+        words: bool = False,
+        temperature: float = 0.0,
+    ) -> list[Decoded]:
         """Decode utterances of one window.
 
         Args:
             waveforms: float32 at 16 kHz, each of shape = (num_samples,).
             frames: their window in log-mel frames.
             language: forced where the model has languages.
+            words: find out when each word was said.
+            temperature: above 0 tokens are drawn, whatever the recipe's beams: the same ones each time.
 
         Raises:
             RecipeError: the model needs a language, or does not have this one.
@@ -63,13 +77,21 @@ class TorchEngine:
         network = self.whisper.network
         prefix = prefix_ids(self.whisper.generation, language)
         positions = network.config.max_target_positions
-        caps = [token_cap(len(waveform) / 16_000, self.recipe, positions, len(prefix)) for waveform in waveforms]
-        mel = windows.features(waveforms, frames, network)
-        search = (network, windows.encode(network, mel), prefix, caps, self._suppressed, self._suppressed_first)
-        beams = self.recipe.beams
-        tokens, logprobs = greedy(*search) if beams == 1 else beam_search(*search, beams)
+        durations_s = [len(waveform) / SAMPLE_RATE for waveform in waveforms]
+        caps = [token_cap(duration_s, self.recipe, positions, len(prefix)) for duration_s in durations_s]
+        encoded = windows.encode(network, windows.features(waveforms, frames, network))
+        search = (network, encoded, prefix, caps, self._suppressed, self._suppressed_first)
+        if self.recipe.beams == 1 or temperature:
+            tokens, logprobs = greedy(*search, temperature)
+        else:
+            tokens, logprobs = beam_search(*search, self.recipe.beams)
         end = self.whisper.generation.eos_token_id
-        return [self._decoded(row, logprob, end) for row, logprob in zip(tokens, logprobs, strict=True)]
+        decoded = [self._decoded(row, logprob, end) for row, logprob in zip(tokens, logprobs, strict=True)]
+        if not words:
+            return decoded
+        texts = [[token for token in row if token != end] for row in tokens]
+        timed = word_times(self.whisper, encoded.last_hidden_state, prefix, texts, durations_s, language)
+        return [replace(one, words=found) for one, found in zip(decoded, timed, strict=True)]
 
     def _decoded(self, tokens: list[int], logprob: float, end: int) -> Decoded:
         ended = bool(tokens) and tokens[-1] == end
@@ -85,6 +107,7 @@ def greedy(
     caps: list[int],
     suppressed: torch.Tensor,
     suppressed_first: torch.Tensor,
+    temperature: float = 0.0,
 ) -> tuple[list[list[int]], list[float]]:
     """Greedy search with a key-value cache.
 
@@ -93,6 +116,7 @@ def greedy(
         prefix: token ids forced at the start, equal for the batch.
         caps: the most new tokens of each utterance.
         suppressed: token ids never written; `suppressed_first`: not written as the first token.
+        temperature: above 0 the next token is drawn, with a seed of its own.
 
     Returns:
         For each utterance its new tokens (the last is the end token unless the cap came first) and the sum of
@@ -106,6 +130,7 @@ def greedy(
     logprobs = torch.zeros(len(caps), device=device)
     active = [True] * len(caps)
     inputs = torch.tensor(prefix, device=device).expand(len(caps), -1)
+    drawing = torch.Generator(device).manual_seed(0)
     cache = None
     for step in range(max(caps)):
         output = network.model.decoder(
@@ -116,13 +141,17 @@ def greedy(
         logits[:, suppressed] = -torch.inf
         if step == 0:
             logits[:, suppressed_first] = -torch.inf
-        best = logits.max(dim=-1)
-        logprobs += torch.where(torch.tensor(active, device=device), best.values - logits.logsumexp(dim=-1), 0.0)
-        for index, token in enumerate(best.indices.tolist()):
+        if temperature:
+            chosen = torch.multinomial((logits / temperature).softmax(dim=-1), 1, generator=drawing)
+        else:
+            chosen = logits.argmax(dim=-1, keepdim=True)
+        chances = logits.gather(1, chosen)[:, 0] - logits.logsumexp(dim=-1)
+        logprobs += torch.where(torch.tensor(active, device=device), chances, 0.0)
+        for index, token in enumerate(chosen[:, 0].tolist()):
             if active[index]:
                 rows[index].append(token)
                 active[index] = token != end and len(rows[index]) < caps[index]
         if not any(active):
             break
-        inputs = best.indices.unsqueeze(1)
+        inputs = chosen
     return rows, logprobs.tolist()

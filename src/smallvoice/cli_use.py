@@ -1,0 +1,58 @@
+"""The verbs that use a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from smallvoice import using
+from smallvoice.cli_app import Common, answer, app
+
+
+@app.command(sort_key=5)
+def transcribe(
+    *sources: Annotated[Path, Parameter(allow_leading_hyphen=True)],
+    model: str,
+    out: Path | None = None,
+    format: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    language: str | None = None,
+    beams: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
+    read_text: Path | None = None,
+    common: Common = Common(),
+) -> None:
+    """Write down what is said in recordings of any length, with the time of every word.
+
+    Parameters
+    ----------
+    sources
+        Audio files, folders of them, or - for one recording from standard input.
+    model
+        A run, an adapter, a folder of weights, or a name such as openai/whisper-base.
+    out
+        The folder of the transcripts. Without it the text of one recording is printed.
+    format
+        txt, srt, vtt, csv, textgrid or eaf; may be given several times. JSON is always written.
+    language
+        Such as en; else the language that the model was trained for, else the model's guess.
+    beams
+        Hypotheses followed at once, instead of those of the model's run.
+    read_text
+        The passage that was to be read aloud: counts the words read, left out, added and put right.
+    """
+    found = using.transcribe(
+        list(sources), model, out=out, formats=format, language=language, beams=beams, read_text=read_text
+    )
+    answer(found, common, says=_shown(found) if out is None else None)
+
+
+def _shown(found: dict[str, object]) -> str | None:
+    """The text of one recording, and what was read of its passage."""
+    reading = found.get("reading")
+    counted = ""
+    if isinstance(reading, dict):
+        pairs = (f"{name.replace('_', ' ')} {value}" for name, value in reading.items() if name != "words_read")
+        counted = "\n" + ", ".join(pairs)
+    return f"{found['text']}{counted}" if "text" in found else None

@@ -1,0 +1,124 @@
+"""A recording of any length to a transcript: where somebody speaks, in batches, with a guard against loops."""
+
+from __future__ import annotations
+
+import zlib
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from smallvoice.corpus.audio import SAMPLING_RATE, Int16, as_float
+from smallvoice.decoding import speech
+from smallvoice.decoding.torch_engine import Decoded, TorchEngine
+from smallvoice.decoding.word_times import Word
+
+SHORT_S = 30.0
+"""A recording that fits Whisper's window is one utterance: nothing is looked for in it."""
+TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
+"""Tried one after the other where a text loops (Radford et al., 2022, §4.5)."""
+COMPRESSION_RATIO = 2.4
+MIN_LOGPROB = -1.0
+"""Per token; less is a guess. Both are Whisper's own thresholds."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of speech and what was said in it; times in seconds from the start of the recording."""
+
+    start_s: float
+    end_s: float
+    text: str
+    words: list[Word]
+    avg_logprob: float
+    """Mean natural-log probability of a token."""
+    temperature: float
+    """0, or what it took to end a loop."""
+    doubtful: bool
+    """It still loops, or the model would have gone on."""
+
+
+def transcribe(
+    samples: Int16,
+    engine: TorchEngine,
+    language: str | None,
+    report: Callable[[float], None] = lambda seconds: None,
+) -> list[Segment]:
+    """Everything that is said in a recording, in order.
+
+    Args:
+        samples: shape = (num_samples,), 16 kHz.
+        language: forced where the model has languages.
+        report: told how many seconds of speech have been decoded since the last time.
+
+    Raises:
+        RecipeError: the model needs a language, or does not have this one.
+    """
+    spoken = speech.spans(samples)
+    short = len(samples) <= SHORT_S * SAMPLING_RATE
+    found = [(0, len(samples))] if short else speech.padded(spoken, len(samples))
+    buckets: dict[int, list[speech.Span]] = defaultdict(list)
+    for span in sorted(found, key=lambda span: span[1] - span[0]):
+        buckets[engine.num_frames((span[1] - span[0]) / SAMPLING_RATE)].append(span)
+    segments: list[Segment] = []
+    for frames, members in buckets.items():
+        for start in range(0, len(members), engine.recipe.batch_size):
+            batch = members[start : start + engine.recipe.batch_size]
+            waveforms = [as_float(np.asarray(samples[first:last])) for first, last in batch]
+            decoded = engine.decode(waveforms, frames, language, words=True)
+            for span, waveform, one in zip(batch, waveforms, decoded, strict=True):
+                segments.append(_segment(span, spoken, *_guarded(engine, waveform, frames, language, one)))
+            report(sum(last - first for first, last in batch) / SAMPLING_RATE)
+    return sorted((segment for segment in segments if segment.text), key=lambda segment: segment.start_s)
+
+
+def _guarded(
+    engine: TorchEngine, waveform: np.ndarray, frames: int, language: str | None, decoded: Decoded
+) -> tuple[Decoded, float]:
+    """What was decoded, or where it loops the first draw that does not; with its temperature."""
+    if not loops(decoded):
+        return decoded, 0.0
+    for temperature in TEMPERATURES:
+        again = engine.decode([waveform], frames, language, words=True, temperature=temperature)[0]
+        if not loops(again) and again.avg_logprob > MIN_LOGPROB:
+            return again, temperature
+    return decoded, 0.0
+
+
+def _placed(word: Word, spoken: list[tuple[float, float]]) -> Word:
+    """A word's times without the silence that attention counts to it: before the first word, and around pauses."""
+    overlapping = [(begin, end) for begin, end in spoken if begin < word.end_s and end > word.start_s]
+    start_s, end_s = word.start_s, word.end_s
+    if overlapping:
+        start_s, end_s = max(start_s, overlapping[0][0]), min(end_s, overlapping[-1][1])
+    return replace(word, start_s=round(start_s, 3), end_s=round(max(start_s, end_s), 3))
+
+
+def loops(decoded: Decoded) -> bool:
+    """Whether a text repeats itself, or had to be cut off."""
+    return decoded.capped or compression_ratio(decoded.text) > COMPRESSION_RATIO
+
+
+def compression_ratio(text: str) -> float:
+    """How many times smaller zlib makes a text."""
+    written = text.encode("utf-8", "replace")
+    return len(written) / len(zlib.compress(written)) if written else 0.0
+
+
+def _segment(span: speech.Span, spoken: list[speech.Span], decoded: Decoded, temperature: float) -> Segment:
+    start_s, end_s = span[0] / SAMPLING_RATE, span[1] / SAMPLING_RATE
+    inside = [(a / SAMPLING_RATE, b / SAMPLING_RATE) for a, b in spoken if a < span[1] and b > span[0]]
+    words = [
+        _placed(replace(word, start_s=start_s + word.start_s, end_s=min(end_s, start_s + word.end_s)), inside)
+        for word in decoded.words or []
+    ]
+    return Segment(
+        start_s=round(words[0].start_s if words else start_s, 3),
+        end_s=round(max(word.end_s for word in words) if words else end_s, 3),
+        text=decoded.text,
+        words=words,
+        avg_logprob=decoded.avg_logprob,
+        temperature=temperature,
+        doubtful=loops(decoded),
+    )

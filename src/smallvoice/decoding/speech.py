@@ -1,0 +1,59 @@
+"""Where somebody speaks in a long recording: Silero's voice activity detection, as faster-whisper brings it."""
+
+from __future__ import annotations
+
+from smallvoice.corpus.audio import SAMPLING_RATE, Int16, as_float
+
+BLOCK_S = 600.0
+"""So much is looked at at once: 38 MB."""
+MOST_S = 20.0
+"""A longer stretch of speech is cut where it pauses; without a pause it is cut all the same."""
+PAUSE_S = 0.5
+"""Silence that ends a stretch."""
+PAD_S = 0.2
+"""Heard on either side of a stretch, up to half of the silence to its neighbour."""
+
+Span = tuple[int, int]
+"""First sample, and the one after the last."""
+
+
+def spans(samples: Int16) -> list[Span]:
+    """The stretches of speech in a recording of any length, in order.
+
+    Args:
+        samples: shape = (num_samples,), 16 kHz; may be memory-mapped, for a block at a time is read.
+    """
+    found: list[Span] = []
+    start, size = 0, round(BLOCK_S * SAMPLING_RATE)
+    while start < len(samples):
+        end = min(start + size, len(samples))
+        block = [(start + first, start + last) for first, last in _in_block(samples[start:end])]
+        if end < len(samples) and block and block[-1][1] > end - round(2 * PAUSE_S * SAMPLING_RATE):
+            # Cut off by the block's end: it is looked at again, from its beginning.
+            end = max(block.pop()[0], start + size // 2)
+            block = [span for span in block if span[0] < end]
+        found += block
+        start = end
+    return [(first, last) for first, last in found if last > first]
+
+
+def _in_block(samples: Int16) -> list[Span]:
+    from faster_whisper.vad import VadOptions, get_speech_timestamps
+
+    options = VadOptions(
+        min_silence_duration_ms=round(1000 * PAUSE_S),
+        speech_pad_ms=0,
+        max_speech_duration_s=MOST_S,
+    )
+    return [(span["start"], span["end"]) for span in get_speech_timestamps(as_float(samples), options)]
+
+
+def padded(found: list[Span], num_samples: int) -> list[Span]:
+    """The stretches with some of the silence around them."""
+    pad = round(PAD_S * SAMPLING_RATE)
+    ends = [0, *(last for _, last in found[:-1])]
+    begins = [*(first for first, _ in found[1:]), num_samples]
+    return [
+        (max(first - pad, (before + first) // 2), min(last + pad, (last + after + 1) // 2))
+        for (first, last), before, after in zip(found, ends, begins, strict=True)
+    ]

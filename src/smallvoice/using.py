@@ -1,0 +1,91 @@
+"""The verbs that use a model: recordings to transcripts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from smallvoice.errors import InputError, RecipeError, require
+from smallvoice.scoring import wording
+from smallvoice.terminal import console, progress
+
+if TYPE_CHECKING:
+    from smallvoice.decoding.transcribe import Transcriber
+
+MANY = Path("transcripts")
+"""Where transcripts of several recordings go if nobody says."""
+
+
+def transcribe(
+    sources: list[Path],
+    model: str,
+    *,
+    out: Path | None = None,
+    formats: tuple[str, ...] = (),
+    language: str | None = None,
+    beams: int | None = None,
+    read_text: Path | None = None,
+) -> dict[str, Any]:
+    """Recordings of any length to transcripts with word times. The same command does only what is missing.
+
+    Args:
+        sources: audio files, folders of them, or `-` alone: one recording from standard input.
+        model: a run, an adapter, a folder of weights, or a name.
+        out: the folder of the transcripts; without it one recording is only returned, several go to `transcripts/`.
+        formats: `txt`, `srt`, `vtt`, `csv`, `textgrid`, `eaf`; `json` is always written.
+        language: forced; else that of the model's training, else the model's guess.
+        read_text: a passage that was to be read aloud: its words are counted as read, left out, put right, ...
+
+    Returns:
+        `recordings`, `failed`, `skipped`; of one recording the whole transcript.
+
+    Raises:
+        InputError: files that failed, after all others are done.
+        SmallvoiceError: anything else that a user can mend.
+    """
+    require("torch", extra="train", why="Transcribing")
+    require("faster_whisper", extra="transcribe", why="Finding speech in a recording")
+    from smallvoice.decoding import transcribe as transcribing
+    from smallvoice.decoding.writers import content
+
+    standard_input = [str(source) for source in sources] == [transcribing.STANDARD_INPUT]
+    if not sources:
+        raise RecipeError("Nothing to transcribe: give audio files, folders, or - for standard input.")
+    if out is None and (formats or len(sources) > 1 or sources[0].is_dir()):
+        out = MANY
+    work = [transcribing.from_standard_input(out)] if standard_input else transcribing.find(sources, out)
+    transcriber = transcribing.transcriber(model, language, beams, list(formats), read_text)
+    done = []
+    with progress("transcribing") as update:
+        for number, one in enumerate(work):
+            update(number, len(work), one.name)
+            done.append(transcriber.do(one))
+            if done[-1].error:
+                console.print(done[-1].error, style="red", markup=False, soft_wrap=True)
+    failed = [one for one in done if one.error]
+    made = [one.transcript for one in done if one.transcript]
+    skipped = len(done) - len(failed) - len(made)
+    if out is not None:
+        console.print(_summary(len(made), skipped, len(failed), out), markup=False, soft_wrap=True)
+    if failed:
+        raise InputError(f"{len(failed)} of {wording.count(len(done), 'recording')} could not be transcribed.")
+    counts = {"recordings": len(done), "transcribed": len(made), "skipped": skipped, "failed": len(failed)}
+    return {**counts, **({**made[0].facts, **content(made[0])} if len(done) == 1 and made else {})}
+
+
+def opened(model: str, *, language: str | None = None, beams: int | None = None) -> Transcriber:
+    """A model ready to transcribe one recording after the other: `opened(MODEL).transcribe(samples)`.
+
+    Raises:
+        SmallvoiceError: it cannot be opened.
+    """
+    from smallvoice.decoding import transcribe as transcribing
+
+    return transcribing.transcriber(model, language, beams, [], None)
+
+
+def _summary(made: int, skipped: int, failed: int, out: Path) -> str:
+    parts = [wording.count(made, "recording") + " transcribed"]
+    parts += [f"{skipped} done before"] if skipped else []
+    parts += [f"{failed} failed"] if failed else []
+    return f"{', '.join(parts)}: {out}"
