@@ -142,6 +142,9 @@ class ModelRecipe:
     """`selective`: the layer norms move."""
     biases: bool = False
     """`selective`: the biases move."""
+    save_rank: Count | None = None
+    """`selective` and `full`: what the linear layers learned is kept as a low-rank adapter of this rank, a small file,
+    and the rest left out; none: the whole model is kept."""
     quantize: Literal["none", "8bit", "4bit"] = "none"
     """Hold the frozen base in fewer bits; on CUDA only."""
 

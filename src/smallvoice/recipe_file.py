@@ -130,6 +130,7 @@ def of_a_member(recipe: Recipe) -> dict[str, Any]:
     settings = of_an_adapter(recipe)
     for after in ("members", "interpolate", "seed", "max_memory_gb"):
         del settings["train"][after]
+    del settings["model"]["save_rank"]
     return settings
 
 

@@ -19,6 +19,7 @@ from smallvoice.decoding.torch_engine import TorchEngine
 from smallvoice.errors import InputError, RecipeError
 from smallvoice.model import adapt, device, saving, tuned, weights
 from smallvoice.model import window as windows
+from smallvoice.model.extract import low_rank
 from smallvoice.model.prompt import allow_empty_text, prefix_ids
 from smallvoice.model.weights import Whisper
 from smallvoice.recipe import Recipe
@@ -103,6 +104,8 @@ def _result(setup: Setup, members: list[saving.Result]) -> tuple[str, saving.Res
         name, result = "average", average(members, setup.fresh_base().network)
     if share < 1.0:
         name, result = f"{name}, {share:g} of the way", interpolate(result, setup.fresh_base().network, share)
+    if rank := setup.recipe.model.save_rank:
+        name, result = f"{name}, rank {rank}", low_rank(result, setup.fresh_base(), rank)
     return name, result
 
 
