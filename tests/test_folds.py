@@ -132,3 +132,21 @@ def test_sources_with_their_own_split_cannot_be_folded(
 def test_too_few_folds(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="at least 3"):
         folds.run_folds(Recipe(), tmp_path, 2)
+
+
+def test_other_speech_is_heard_by_the_model_of_every_fold(finished: Path, tmp_path: Path) -> None:
+    """Added to finished folds: nothing is trained again, and the three models' words on it are pooled."""
+    out = tmp_path / "folds"
+    shutil.copytree(finished, out)
+    others = tiny.write_kaldi(tmp_path / "others", speakers=2, utterances=2)
+    said = (others / "text").read_text(encoding="utf-8").splitlines()
+    (others / "text").write_text("".join(f"{line} AGAIN\n" for line in said), encoding="utf-8")
+    recipe = recipes.load(finished / "recipe.yaml")
+    kept = recipes.build({"evaluate": {"retention": [{"name": "others", "source": str(others), "language": "en"}]}})
+    evaluate = replace(recipe.evaluate, retention=kept.evaluate.retention)
+    block = folds.run_folds(replace(recipe, evaluate=evaluate), out, FOLDS)["retention"]["others"]
+    each = [read_json(RunFolder(out / f"fold-{n}").retention("others").comparison) for n in range(1, FOLDS + 1)]
+    errors = [one["overall"]["normalised"]["b"]["errors"] for one in each]
+    assert block["utterances"] == 4 and block["b"]["errors"] == sum(errors) > 0
+    assert block["b"]["words"] == FOLDS * each[0]["overall"]["normalised"]["b"]["words"]
+    assert "Other speech" in RunFolder(out).report.read_text(encoding="utf-8")

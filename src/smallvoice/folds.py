@@ -59,8 +59,6 @@ def run_folds(
     out.mkdir(parents=True, exist_ok=True)
     with locked(out):
         _require_same_number(out, folds)
-        if recipe.evaluate.retention:
-            console.print("Sets of other speech (evaluate.retention) are not scored in folds.")
         parts = [_of_fold(recipe, fold, folds) for fold in range(1, folds + 1)]
         folders = [RunFolder(out / f"fold-{fold}") for fold in range(1, folds + 1)]
         _prepare_all(parts, folders, data, rehash)
@@ -78,7 +76,7 @@ def _of_fold(recipe: Recipe, fold: int, folds: int) -> Recipe:
         recipe,
         name=f"{recipe.name}-fold-{fold}",
         corpus=replace(recipe.corpus, split=split),
-        evaluate=replace(recipe.evaluate, split=SPLIT, retention=[]),
+        evaluate=replace(recipe.evaluate, split=SPLIT),
     )
 
 
@@ -144,10 +142,24 @@ def _pool(recipe: Recipe, pooled: RunFolder, folders: list[RunFolder]) -> dict[s
     console.rule(f"{len(folders)} folds, every speaker tested once")
     write_json(pooled.path / "folds.json", {"number": len(folders), "folds": [_row(folder) for folder in folders]})
     console.print(table(read_json(pooled.path / "folds.json")))
+    retention = {one.name: _pool_retention(recipe, one.name, pooled, folders) for one in recipe.evaluate.retention}
     base, tuned = (pooled.hypotheses(system, SPLIT) for system in ("base", "tuned"))
-    analysis = judging.compare(base, tuned, out=pooled.comparison, recipe=recipe.evaluate)
+    analysis = judging.compare(base, tuned, out=pooled.comparison, recipe=recipe.evaluate, retention=retention)
     judging.report(pooled.path)
     return analysis
+
+
+def _pool_retention(recipe: Recipe, name: str, pooled: RunFolder, folders: list[RunFolder]) -> Path:
+    """A set of other speech, which every fold's model was asked about: pooled as seeds of one training are."""
+    comparison = pooled.retention(name).comparison
+    comparison.parent.mkdir(parents=True, exist_ok=True)
+    base, *tuned = (
+        folders[0].retention(name).hypotheses("base", SPLIT),
+        *(folder.retention(name).hypotheses("tuned", SPLIT) for folder in folders),
+    )
+    console.print(f"{name}, other speech")
+    judging.compare(base, *tuned, out=comparison, recipe=recipe.evaluate)
+    return comparison
 
 
 def _row(folder: RunFolder) -> dict[str, Any]:
