@@ -28,6 +28,7 @@ ORDER += [
     "model",
     "decoding",
     "training",
+    "export",
     "doctor",
     "verbs",
     "using",

@@ -30,6 +30,7 @@ FLAGS = {
     "learning_curve": "recipe corpus out split set",
     "demo": "out",
     "doctor": "",
+    "export": "model to precision corpus out accept_drift",
     "transcribe": "sources model out format language beams read_text",
 }
 

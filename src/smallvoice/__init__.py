@@ -1,7 +1,7 @@
 """Fine-tune Whisper on the voices it heard least, and measure honestly what changed.
 
 The verbs of the command line are functions here: `prepare`, `configure`, `train`, `evaluate`, `compare`, `score`,
-`report`, `transcribe`, `run`, `demo`, `doctor`.
+`report`, `transcribe`, `export`, `run`, `demo`, `doctor`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = ["compare", "configure", "demo", "doctor", "evaluate", "prepare", "report", "run", "score", "train"]
-__all__ += ["transcribe"]
+__all__ += ["export", "transcribe"]
 
 
 def __getattr__(name: str) -> Any:

@@ -20,7 +20,7 @@ from smallvoice import recipe_file as recipes
 from smallvoice.cli_app import Common, Split, answer, app
 from smallvoice.cli_corpus import Transcripts, audit, convert, inspect, prepare, read
 from smallvoice.cli_study import learning_curve, search
-from smallvoice.cli_use import transcribe
+from smallvoice.cli_use import export, transcribe
 from smallvoice.errors import SmallvoiceError
 from smallvoice.recipe import EvaluateRecipe
 from smallvoice.run_folder import RunFolder
@@ -28,7 +28,7 @@ from smallvoice.storage import locked, no_space_as_error
 from smallvoice.terminal import console, show_log
 
 __all__ = ["Common", "Transcripts", "app", "audit", "convert", "inspect", "learning_curve", "main", "prepare", "read"]
-__all__ += ["search", "transcribe"]
+__all__ += ["export", "search", "transcribe"]
 
 
 @app.command(sort_key=2)

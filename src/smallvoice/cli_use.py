@@ -48,6 +48,39 @@ def transcribe(
     answer(found, common, says=_shown(found) if out is None else None)
 
 
+@app.command(sort_key=6)
+def export(
+    model: str,
+    /,
+    *,
+    to: str,
+    precision: str | None = None,
+    corpus: Path | None = None,
+    out: Path | None = None,
+    accept_drift: Annotated[bool, Parameter(negative="")] = False,
+    common: Common = Common(),
+) -> None:
+    """Write a tuned model for another runtime, and keep it if it writes the same words there.
+
+    Parameters
+    ----------
+    model
+        A run, an adapter, a folder of weights, or a name.
+    to
+        huggingface, ctranslate2 (faster-whisper) or ggml (whisper.cpp).
+    precision
+        Of the weights: float32 or float16; int8 too for ctranslate2; f16, q8_0 or q5_0 for ggml.
+    corpus
+        A prepared corpus with clips to check it on; the run's own if not given.
+    out
+        The folder for exports; exports/ in the run if not given.
+    accept_drift
+        Keep it although it writes other words.
+    """
+    found = using.export(model, to, precision=precision, corpus=corpus, out=out, accept_drift=accept_drift)
+    answer(found, common, says=str(found["folder"]))
+
+
 def _shown(found: dict[str, object]) -> str | None:
     """The text of one recording, and what was read of its passage."""
     reading = found.get("reading")

@@ -1,4 +1,4 @@
-"""The verbs that use a model: recordings to transcripts."""
+"""The verbs that use a model: recordings to transcripts, and the model to other runtimes."""
 
 from __future__ import annotations
 
@@ -89,3 +89,35 @@ def _summary(made: int, skipped: int, failed: int, out: Path) -> str:
     parts += [f"{skipped} done before"] if skipped else []
     parts += [f"{failed} failed"] if failed else []
     return f"{', '.join(parts)}: {out}"
+
+
+def export(
+    model: str,
+    to: str,
+    *,
+    precision: str | None = None,
+    corpus: Path | None = None,
+    out: Path | None = None,
+    accept_drift: bool = False,
+) -> dict[str, Any]:
+    """A tuned model in the form of another runtime, checked by decoding with it there.
+
+    Args:
+        model: a run, an adapter, a folder, or a name.
+        to: `huggingface`, `ctranslate2` or `ggml`.
+        precision: of its weights: `float16`, `int8`, `q5_0`, ...; what is usual if not given.
+        corpus: with the clips that it is checked on; the run's own if not given.
+        out: the folder for exports; `exports/` in the run if not given.
+        accept_drift: keep it although it writes other words than the model.
+
+    Returns:
+        What the check found, and the folder.
+
+    Raises:
+        Finding: it writes other words; it is not kept.
+        SmallvoiceError: anything a user can mend.
+    """
+    require("torch", extra="train", why="Exporting")
+    from smallvoice.export.export import export as run_export
+
+    return run_export(model, to, precision=precision, corpus=corpus, out=out, accept_drift=accept_drift)

@@ -50,7 +50,7 @@ def log_mel(samples: torch.Tensor, num_mels: int, view: View = View()) -> torch.
 
 
 @lru_cache
-def _filters(num_mels: int, device: torch.device) -> torch.Tensor:
+def mel_filters(num_mels: int, device: torch.device) -> torch.Tensor:
     """The Slaney mel filters, shape = (1 + N_FFT / 2, num_mels)."""
     bank = mel_filter_bank(
         num_frequency_bins=1 + N_FFT // 2,
@@ -71,7 +71,7 @@ def _warped_filters(num_mels: int, device: torch.device, warp: float) -> torch.T
     The piecewise linear map of Jaitly & Hinton (2013), "Vocal Tract Length Perturbation (VTLP) improves speech
     recognition", eq. 1; the power between two bins is interpolated.
     """
-    filters = _filters(num_mels, device)
+    filters = mel_filters(num_mels, device)
     if warp == 1.0:
         return filters
     nyquist = SAMPLE_RATE / 2

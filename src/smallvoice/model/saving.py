@@ -156,6 +156,15 @@ def save(folder: Path, result: Result, whisper: Whisper) -> None:
 
 def _save_weights(folder: Path, result: Result, whisper: Whisper) -> None:
     whisper.network.load_state_dict(result.tensors, strict=False)
+    write_whole_model(folder, whisper)
+
+
+def write_whole_model(folder: Path, whisper: Whisper) -> None:
+    """Everything that `transformers` needs: weights, settings of generation, tokenizer, feature extractor.
+
+    Raises:
+        OSError: the disk is full.
+    """
     try:
         whisper.network.save_pretrained(folder)
     except SafetensorError as error:  # it hides a full disk

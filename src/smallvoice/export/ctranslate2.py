@@ -1,0 +1,48 @@
+"""For CTranslate2, and so for faster-whisper: `WhisperModel(FOLDER)`."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from smallvoice.decoding.models import Model
+from smallvoice.export import huggingface
+
+
+def write(model: Model, out: Path, precision: str) -> None:
+    """CTranslate2's own conversion of the merged model, with the files that faster-whisper wants beside it.
+
+    Args:
+        precision: `float32`, `float16` or `int8`.
+    """
+    from ctranslate2.converters import TransformersConverter
+
+    with tempfile.TemporaryDirectory(prefix="smallvoice-") as temporary:
+        huggingface.write(model, Path(temporary), "float32")
+        copied = ["tokenizer.json", "preprocessor_config.json"]
+        converter = TransformersConverter(temporary, copy_files=copied)
+        converter.convert(str(out), quantization=precision, force=True)
+
+
+def hear(folder: Path, precision: str, clips: list[np.ndarray], language: str | None) -> list[str]:
+    """What faster-whisper writes: greedy, language forced, without timestamps or a second try."""
+    from faster_whisper import WhisperModel
+
+    recogniser = WhisperModel(str(folder), device="cpu", compute_type="int8" if precision == "int8" else "float32")
+    texts = []
+    for clip in clips:
+        segments, _ = recogniser.transcribe(
+            clip,
+            language=language,
+            beam_size=1,
+            temperature=0.0,
+            without_timestamps=True,
+            condition_on_previous_text=False,
+            no_speech_threshold=None,
+            log_prob_threshold=None,
+            compression_ratio_threshold=None,
+        )
+        texts.append(" ".join(segment.text.strip() for segment in segments))
+    return texts

@@ -1,0 +1,126 @@
+"""`export`: one tuned model to the form of one runtime, through the gate."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from smallvoice.corpus.utterance import Utterance, open_corpus
+from smallvoice.decoding.models import Model, open_model
+from smallvoice.errors import Finding, InputError, RecipeError, require
+from smallvoice.export import ctranslate2, ggml, huggingface, parity
+from smallvoice.run_folder import RunFolder
+from smallvoice.storage import read_json, write_json
+from smallvoice.terminal import console
+from smallvoice.training.checkpoint import replace_folder
+
+
+@dataclass(frozen=True)
+class Format:
+    """A form of the model: how it is written, and what hears with it."""
+
+    precisions: tuple[str, ...]
+    """The first is the usual one."""
+    needs: tuple[str, ...]
+    """Packages, all of the extra `export`."""
+    write: Callable[[Model, Path, str], None]
+    hear: Callable[[Path, str, list[np.ndarray], str | None], list[str]]
+    file: str | None = None
+    """Where it is one file, how it is called in its folder."""
+
+
+FORMATS = {
+    "huggingface": Format(("float32", "float16"), (), huggingface.write, huggingface.hear),
+    "ctranslate2": Format(
+        ("float16", "int8", "float32"), ("ctranslate2", "faster_whisper"), ctranslate2.write, ctranslate2.hear
+    ),
+    "ggml": Format(tuple(ggml.PRECISIONS), ("gguf", "pywhispercpp"), ggml.write, ggml.hear, file="ggml-model.bin"),
+}
+
+
+def export(
+    model_name: str,
+    form: str,
+    *,
+    precision: str | None = None,
+    corpus: Path | None = None,
+    out: Path | None = None,
+    accept_drift: bool = False,
+) -> dict[str, Any]:
+    """Write a model for a runtime, decode dev with it there, and keep it if it writes what the model writes.
+
+    Args:
+        model_name: a run, an adapter, a folder, or a name.
+        form: one of `FORMATS`.
+        precision: of the weights; the form's usual one if not given.
+        corpus: with the clips for the gate; the run's own if not given.
+        out: the folder for exports; `exports/` in the run if not given.
+
+    Returns:
+        The export's block of `parity.json`, and `folder`.
+
+    Raises:
+        Finding: the export drifts; what differs is in `parity.json`, the export itself is not kept.
+        SmallvoiceError: anything a user can mend.
+    """
+    kind, precision = _chosen(form, precision)
+    for package in kind.needs:
+        require(package, extra="export", why=f"Exporting to {form}")
+    model = open_model(model_name)
+    out = out or (RunFolder(model.run).path / "exports" if model.run else None)
+    corpus = corpus or (RunFolder(model.run).corpus if model.run else None)
+    if out is None or corpus is None:
+        raise RecipeError(f"{model_name} is no run: say where it goes (--out) and what to check it with (--corpus).")
+    clips, language = _clips(corpus, model)
+    folder = out / f"{form}-{precision}"
+    fresh = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.parent.mkdir(parents=True, exist_ok=True)
+    written = fresh / kind.file if kind.file else fresh
+    kind.write(model, written, precision)
+    found, window = parity.check(model, clips, partial(kind.hear, written, precision), precision, language)
+    block = {**found.as_dict(), "window_cost": window, "accepted": found.kept or accept_drift}
+    _keep_block(out / "parity.json", folder.name, block)
+    console.print(f"  {found.sentence()}", markup=False, soft_wrap=True)
+    if not block["accepted"]:
+        shutil.rmtree(fresh)
+        raise Finding(
+            f"{folder.name} is not kept: it may be {100 * found.limits.points:g} points worse and differ in "
+            f"{100 * found.limits.words:g} % of the words. What differs is in {out / 'parity.json'}; "
+            "--accept-drift keeps it all the same."
+        )
+    replace_folder(fresh, folder)
+    return {**block, "folder": str(folder)}
+
+
+def _chosen(form: str, precision: str | None) -> tuple[Format, str]:
+    if form not in FORMATS:
+        raise RecipeError(f"--to {form}: not known. There are: {', '.join(FORMATS)}.")
+    kind = FORMATS[form]
+    if precision is not None and precision not in kind.precisions:
+        raise RecipeError(f"--precision {precision}: {form} has {', '.join(kind.precisions)}.")
+    return kind, precision or kind.precisions[0]
+
+
+def _clips(corpus: Path, model: Model) -> tuple[list[Utterance], str | None]:
+    """What the gate hears: the first of dev, or of whatever the corpus has, and its language."""
+    opened = open_corpus(corpus)
+    splits = opened.splits()
+    split = next((name for name in ("dev", "test", "train") if splits.get(name)), None)
+    if split is None:
+        raise InputError(f"{corpus}: no utterances to check an export with.")
+    clips = list(itertools.islice(opened.utterances(split), parity.MOST_CLIPS))
+    language = clips[0].language or opened.facts["language"] or (model.facts.language if model.facts else None)
+    return clips, language
+
+
+def _keep_block(path: Path, name: str, block: dict[str, Any]) -> None:
+    before = read_json(path) if path.is_file() else {}
+    write_json(path, {"exports": {**before.get("exports", {}), name: block}})

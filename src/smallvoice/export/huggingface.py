@@ -1,0 +1,39 @@
+"""The merged model for transformers: `pipeline("automatic-speech-recognition", model=FOLDER)`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from smallvoice.decoding.models import Model
+from smallvoice.model.saving import write_whole_model
+
+
+def write(model: Model, out: Path, precision: str) -> None:
+    """Weights, tokenizer, feature extractor and generation settings.
+
+    Args:
+        precision: `float32`, or `float16`: half the size.
+    """
+    network = model.whisper.network
+    if precision == "float16":
+        network = network.half()
+    try:
+        write_whole_model(out, model.whisper)
+    finally:
+        network.float()
+
+
+def hear(folder: Path, precision: str, clips: list[np.ndarray], language: str | None) -> list[str]:
+    """What transformers' pipeline writes: greedy, language forced, without timestamps."""
+    from transformers import pipeline
+
+    recogniser = pipeline("automatic-speech-recognition", model=str(folder), dtype="float32", device="cpu")
+    multilingual = recogniser.model.generation_config.is_multilingual
+    forced = {"language": language, "task": "transcribe"} if multilingual else {}
+    options = {**forced, "num_beams": 1, "do_sample": False, "return_timestamps": False}
+    heard = recogniser(
+        [{"raw": clip, "sampling_rate": 16_000} for clip in clips], generate_kwargs=options, batch_size=8
+    )
+    return [one["text"].strip() for one in heard]

@@ -1,0 +1,137 @@
+"""The gate before an export: what conversion alone changed, heard by the runtime that users will use.
+
+Both sides decode the same clips at the same window, greedily, in the forced language, without timestamps and without a
+second try; one is the tuned model in torch and float32, the other the export. What the window costs is said apart.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from smallvoice.corpus.audio import decode_flac
+from smallvoice.corpus.utterance import Utterance
+from smallvoice.decoding.engine import decode_utterances
+from smallvoice.decoding.models import Model
+from smallvoice.decoding.torch_engine import TorchEngine
+from smallvoice.model.window import FULL_WINDOW
+from smallvoice.recipe import DecodeRecipe, WindowRecipe
+from smallvoice.scoring import wording
+from smallvoice.scoring.normalize import for_language
+from smallvoice.scoring.word_errors import ErrorCounts, count_all, total
+
+MOST_CLIPS = 200
+SHOWN = 20
+
+Hear = Callable[[list[np.ndarray], str | None], list[str]]
+"""What a runtime writes for waveforms in a language."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How far an export may be from the model."""
+
+    points: float
+    """Its normalised WER may be so much higher."""
+    words: float
+    """So many of its words may be others."""
+
+
+EXACT = Limits(points=0.005, words=0.02)
+ROUNDED = Limits(points=0.01, words=0.05)
+"""For weights of eight bits and fewer."""
+ROUNDED_PRECISIONS = frozenset({"int8", "q8_0", "q5_0"})
+
+
+def limits(precision: str) -> Limits:
+    return ROUNDED if precision in ROUNDED_PRECISIONS else EXACT
+
+
+@dataclass(frozen=True)
+class Parity:
+    """One export against the model."""
+
+    clips: int
+    window: str
+    wer_model: float | None
+    wer_export: float | None
+    words_differ: float | None
+    """Word errors of the export's text against the model's, as a share of the model's words."""
+    limits: Limits
+    differing: list[dict[str, str]]
+    """Clips that differ: id, what the model wrote, what the export wrote."""
+
+    @property
+    def kept(self) -> bool:
+        worse = (self.wer_export or 0.0) - (self.wer_model or 0.0)
+        return worse <= self.limits.points and (self.words_differ or 0.0) <= self.limits.words
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "kept": self.kept}
+
+    def sentence(self) -> str:
+        return (
+            f"{self.window}, {wording.count(self.clips, 'clip')}: normalised WER {wording.percent(self.wer_model)} in "
+            f"torch, {wording.percent(self.wer_export)} exported; {wording.percent(self.words_differ)} of words differ"
+        )
+
+
+def by_torch(model: Model, clips: list[Utterance], window: WindowRecipe, language: str | None) -> list[str]:
+    """What the model writes, greedily and without a cap of our own, in the order of `clips`."""
+    positions = model.whisper.network.config.max_target_positions
+    engine = TorchEngine(model.whisper, window, DecodeRecipe(tokens_base=positions))
+    batches = decode_utterances(clips, engine, language, batch_size=8)
+    texts = {utterance.id: decoded.text for utterance, decoded in itertools.chain.from_iterable(batches)}
+    return [texts[clip.id] for clip in clips]
+
+
+def compare(
+    clips: list[Utterance], model: list[str], export: list[str], window: str, language: str | None, allowed: Limits
+) -> Parity:
+    """The texts of both, clip by clip."""
+    rules = for_language(language)
+    said = [rules.reference(clip.text) for clip in clips]
+    left, right = ([rules.words(text) for text in texts] for texts in (model, export))
+    between = total(count_all(left, right))
+    return Parity(
+        clips=len(clips),
+        window=window,
+        wer_model=_rate(count_all(said, left)),
+        wer_export=_rate(count_all(said, right)),
+        words_differ=between.rate,
+        limits=allowed,
+        differing=[
+            {"id": clip.id, "model": a, "export": b}
+            for clip, a, b, words_a, words_b in zip(clips, model, export, left, right, strict=True)
+            if words_a != words_b
+        ][:SHOWN],
+    )
+
+
+def _rate(counts: list[ErrorCounts]) -> float | None:
+    return total(counts).rate
+
+
+def check(
+    model: Model, clips: list[Utterance], hear: Hear, precision: str, language: str | None
+) -> tuple[Parity, dict[str, Any]]:
+    """Compare an export with the model at 30 s.
+
+    Returns:
+        The parity, and what the window costs the model itself: its WER at its own and at 30 s.
+    """
+    full = by_torch(model, clips, FULL_WINDOW, language)
+    exported = hear([decode_flac(clip.audio) for clip in clips], language)
+    parity = compare(clips, full, exported, "30 s", language, limits(precision))
+    rules = for_language(language)
+    own = by_torch(model, clips, model.window, language)
+    said = [rules.reference(clip.text) for clip in clips]
+    return parity, {
+        "own_window": asdict(model.window),
+        "wer_own_window": _rate(count_all(said, [rules.words(text) for text in own])),
+        "wer_30_s": parity.wer_model,
+    }
