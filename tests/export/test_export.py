@@ -156,8 +156,12 @@ def real_clips(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 @needs_weights("openai/whisper-base")
 @pytest.mark.parametrize(
     ("form", "precision"),
-    [("huggingface", "float32"), ("ctranslate2", "float16"), ("ctranslate2", "int8")]
-    + [("ggml", "f16"), ("ggml", "q8_0"), ("ggml", "q5_0")],
+    [
+        ("huggingface", "float32"),
+        ("ctranslate2", "float16"),
+        ("ctranslate2", "int8"),
+        *(("ggml", precision) for precision in ggml.PRECISIONS),
+    ],
 )
 def test_the_real_adapter_in_every_runtime(
     real_clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, precision: str

@@ -1,0 +1,205 @@
+"""What transcribing children's clips costs: five recognisers and smallvoice, the same clips and model in one go.
+
+    smallvoice export RUN --to ctranslate2 --precision int8 --out EXPORTS --corpus CORPUS
+    smallvoice export RUN --to huggingface --out EXPORTS --corpus CORPUS
+    smallvoice export RUN --to ggml --out EXPORTS --corpus CORPUS
+    python benchmarks/decode_cost.py RUN CORPUS EXPORTS --out cost.json [--split test] [--clips 100]
+
+Each recogniser runs in a process of its own and is given one clip at a time, as its users do; smallvoice gets them all. RTFx
+is seconds of audio decoded in a second, loading left out; memory is the process's peak. faster-whisper as it comes (five
+beams, temperature fallback) and its batched pipeline; transformers' pipeline and whisper.cpp as they come, greedy; the
+language is forced everywhere. `--only NAME` runs one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from smallvoice import machine
+from smallvoice.corpus.audio import decode_flac
+from smallvoice.corpus.utterance import Utterance, open_corpus
+from smallvoice.scoring.normalize import for_language
+from smallvoice.scoring.word_errors import count_all, total
+from smallvoice.storage import read_json, write_json
+
+LANGUAGE = "en"
+GAP_S = 0.5
+"""Silence between clips that are joined into one recording."""
+
+
+def clips_of(options: argparse.Namespace) -> list[Utterance]:
+    rows = open_corpus(options.corpus).utterances(options.split, options.select)
+    return list(itertools.islice(rows, options.clips))
+
+
+def faster_whisper(options: argparse.Namespace) -> Callable[[np.ndarray], str]:
+    from faster_whisper import WhisperModel
+
+    model = WhisperModel(str(options.exports / "ctranslate2-int8"), device="cpu", compute_type="int8")
+    return lambda clip: " ".join(segment.text for segment in model.transcribe(clip, language=LANGUAGE)[0])
+
+
+def faster_whisper_batched(options: argparse.Namespace) -> Callable[[np.ndarray], str]:
+    from faster_whisper import BatchedInferencePipeline, WhisperModel
+
+    model = WhisperModel(str(options.exports / "ctranslate2-int8"), device="cpu", compute_type="int8")
+    batched = BatchedInferencePipeline(model)
+    return lambda clip: " ".join(segment.text for segment in batched.transcribe(clip, language=LANGUAGE)[0])
+
+
+def transformers(options: argparse.Namespace) -> Callable[[np.ndarray], str]:
+    from transformers import pipeline
+
+    recogniser = pipeline("automatic-speech-recognition", model=str(options.exports / "huggingface-float32"))
+    forced = {"language": LANGUAGE, "task": "transcribe"}
+    return lambda clip: recogniser({"raw": clip, "sampling_rate": 16_000}, generate_kwargs=forced)["text"]
+
+
+def whisper_cpp(options: argparse.Namespace) -> Callable[[np.ndarray], str]:
+    from pywhispercpp.model import Model
+
+    model = Model(str(options.exports / "ggml-f16" / "ggml-model.bin"), print_progress=False, print_realtime=False)
+    return lambda clip: " ".join(segment.text for segment in model.transcribe(clip, language=LANGUAGE))
+
+
+ONE_BY_ONE = {
+    "faster-whisper, int8": faster_whisper,
+    "faster-whisper, int8, batched": faster_whisper_batched,
+    "transformers": transformers,
+    "whisper.cpp, f16": whisper_cpp,
+}
+JOINED = "faster-whisper, int8, batched, all clips joined"
+OURS = "smallvoice, float32, {beams}"
+
+
+def smallvoice(options: argparse.Namespace, clips: list[Utterance], beams: int) -> tuple[list[str], float]:
+    from smallvoice.decoding.engine import decode_utterances
+    from smallvoice.decoding.models import open_model
+    from smallvoice.decoding.torch_engine import TorchEngine
+    from smallvoice.recipe import DecodeRecipe
+
+    model = open_model(str(options.run))
+    engine = TorchEngine(model.whisper, model.window, replace(model.decode or DecodeRecipe(), beams=beams))
+    list(decode_utterances(clips[:8], engine, LANGUAGE, 8))
+    started = time.perf_counter()
+    decoded = decode_utterances(clips, engine, LANGUAGE, options.batch)
+    texts = {utterance.id: one.text for utterance, one in itertools.chain.from_iterable(decoded)}
+    return [texts[clip.id] for clip in clips], time.perf_counter() - started
+
+
+def heard(options: argparse.Namespace) -> tuple[list[str], float]:
+    """What one recogniser writes of every clip, and how long it took."""
+    clips = clips_of(options)
+    if options.only.startswith("smallvoice"):
+        return smallvoice(options, clips, beams=5 if "5 beams" in options.only else 1)
+    waveforms = [decode_flac(clip.audio) for clip in clips]
+    if options.only == JOINED:
+        recognise = faster_whisper_batched(options)
+        pause = np.zeros(round(16_000 * GAP_S), np.float32)
+        whole = np.concatenate([part for waveform in waveforms for part in (waveform, pause)])
+        recognise(waveforms[0])
+        started = time.perf_counter()
+        return [recognise(whole)], time.perf_counter() - started
+    recognise = ONE_BY_ONE[options.only](options)
+    recognise(waveforms[0])
+    started = time.perf_counter()
+    texts = [recognise(waveform) for waveform in waveforms]
+    return texts, time.perf_counter() - started
+
+
+def one(options: argparse.Namespace) -> dict[str, Any]:
+    before = machine.matmul_gflops()
+    texts, seconds = heard(options)
+    clips = clips_of(options)
+    rules = for_language(LANGUAGE)
+    audio_s = sum(clip.duration_s for clip in clips)
+    said = [rules.words(clip.text) for clip in clips]
+    if len(texts) == 1:
+        said = [list(itertools.chain.from_iterable(said))]
+    counts = total(count_all(said, [rules.words(text) for text in texts]))
+    return {
+        "clips": len(clips),
+        "audio_s": audio_s,
+        "seconds": seconds,
+        "rtfx": audio_s / seconds,
+        **counts.as_dict(),
+        "peak_memory_bytes": machine.peak_memory_bytes(),
+        "matmul_gflops": [before, machine.matmul_gflops()],
+    }
+
+
+def names() -> Iterator[str]:
+    yield from ONE_BY_ONE
+    yield JOINED
+    yield OURS.format(beams="greedy")
+    yield OURS.format(beams="5 beams")
+
+
+def markdown(content: dict[str, Any]) -> str:
+    rows = content["results"]
+    first = rows.get("faster-whisper, int8")
+    rates = [rate for row in rows.values() for rate in row["matmul_gflops"]]
+    lines = [
+        f"{next(iter(rows.values()))['clips']} clips, float32 products of {min(rates):.0f} to {max(rates):.0f} GFLOP/s "
+        f"(median {statistics.median(rates):.0f}), {content['date']}",
+        "",
+        "| | RTFx | × faster-whisper | WER | ins, del, sub | peak memory |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, row in rows.items():
+        times = f"{row['rtfx'] / first['rtfx']:.1f}" if first else "–"
+        errors = f"{row['insertions']}, {row['deletions']}, {row['substitutions']}"
+        lines.append(
+            f"| {name} | {row['rtfx']:.1f} | {times} | {100 * row['wer']:.1f} % | {errors} "
+            f"| {row['peak_memory_bytes'] / 1e9:.2f} GB |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("exports", type=Path)
+    parser.add_argument("--split", default="dev")
+    parser.add_argument("--select")
+    parser.add_argument("--clips", type=int, default=100)
+    parser.add_argument("--batch", type=int, default=16, help="clips that smallvoice decodes at once")
+    parser.add_argument("--only", choices=list(names()))
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    if options.only:
+        write_json(options.out, one(options))
+        return
+    results = {}
+    with tempfile.TemporaryDirectory(prefix="decode-cost-") as temporary:
+        for name in names():
+            out = Path(temporary, "row.json")
+            places = [str(path) for path in (options.run, options.corpus, options.exports)]
+            command = [sys.executable, __file__, *places, "--split", options.split, "--clips", str(options.clips)]
+            command += ["--batch", str(options.batch), "--only", name, "--out", str(out)]
+            command += ["--select", options.select] if options.select else []
+            subprocess.run(command, check=True, stdout=sys.stderr)
+            results[name] = read_json(out)
+            print(f"{name}: {results[name]['rtfx']:.1f}", file=sys.stderr)
+    content = {"results": results, "machine": machine.facts(), "date": date.today().isoformat()}
+    if options.out:
+        write_json(options.out, content)
+    print(markdown(content))
+
+
+if __name__ == "__main__":
+    main()
