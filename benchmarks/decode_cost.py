@@ -7,8 +7,8 @@
 
 Each recogniser runs in a process of its own and is given one clip at a time, as its users do; smallvoice gets them all.
 RTFx is seconds of audio decoded in a second, loading left out; memory is the process's peak. faster-whisper as it comes
-(five beams, temperature fallback) and its batched pipeline; transformers' pipeline and whisper.cpp as they come, greedy;
-the language is forced everywhere. `--only NAME` runs one.
+(five beams, temperature fallback) and its batched pipeline; transformers' pipeline and whisper.cpp as they come,
+greedy; the language is forced everywhere. `--only NAME` runs one.
 """
 
 from __future__ import annotations
