@@ -28,7 +28,7 @@ ORDER += [
     "model",
     "decoding",
     "training",
-    "export",
+    "exporting",
     "doctor",
     "verbs",
     "using",

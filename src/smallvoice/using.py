@@ -118,6 +118,6 @@ def export(
         SmallvoiceError: anything a user can mend.
     """
     require("torch", extra="train", why="Exporting")
-    from smallvoice.export.export import export as run_export
+    from smallvoice.exporting.export import export as run_export
 
     return run_export(model, to, precision=precision, corpus=corpus, out=out, accept_drift=accept_drift)

@@ -54,7 +54,7 @@ _LIBRARIES = {"full": "transformers", "selective": "transformers", "bottleneck":
 def _metadata(recipe: Recipe, shown: Json, comparison: Json | None) -> Json:
     content: Json = {
         "base_model": shown["model"]["base"],
-        "library_name": _LIBRARIES.get(recipe.model.strategy, "peft"),
+        "library_name": "peft" if recipe.model.save_rank else _LIBRARIES.get(recipe.model.strategy, "peft"),
         "pipeline_tag": "automatic-speech-recognition",
         "language": recipe.corpus.language,
         "tags": ["whisper", "smallvoice", recipe.model.strategy],

@@ -15,7 +15,7 @@ import numpy as np
 from smallvoice.corpus.utterance import Utterance, open_corpus
 from smallvoice.decoding.models import Model, open_model
 from smallvoice.errors import Finding, InputError, RecipeError, require
-from smallvoice.export import ctranslate2, ggml, huggingface, parity
+from smallvoice.exporting import ctranslate2, ggml, huggingface, parity
 from smallvoice.run_folder import RunFolder
 from smallvoice.storage import read_json, write_json
 from smallvoice.terminal import console

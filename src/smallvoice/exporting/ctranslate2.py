@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from smallvoice.decoding.models import Model
-from smallvoice.export import huggingface
+from smallvoice.exporting import huggingface
 
 
 def write(model: Model, out: Path, precision: str) -> None:

@@ -24,6 +24,8 @@ from smallvoice.storage import replacing
 MAGIC = 0x67676D6C
 PRECISIONS = {"f16": (1, 1), "q8_0": (7, 8), "q5_0": (8, 6)}
 """Each one's number as a file's type and as a tensor's (ggml's GGML_FTYPE and GGML_TYPE)."""
+BLOCK = 32
+"""Values that share a scale in a quantised row; of all Whispers every row holds a multiple of it."""
 _QUANTISED = 2_000
 """Added to a quantised file's type: version 2 of ggml's quantisation."""
 _FLOAT32 = 0
@@ -98,7 +100,7 @@ def _write_tensor(file: IO[bytes], name: str, values: NDArray[np.float32], preci
     small = values.ndim < 2 or name in _WHOLE or name.endswith("bias")
     if small:
         number, data = _FLOAT32, np.ascontiguousarray(values, np.float32).tobytes()
-    elif precision == "f16" or values.ndim != 2:
+    elif precision == "f16" or values.ndim != 2 or values.shape[1] % BLOCK:
         number, data = PRECISIONS["f16"][1], values.astype(np.float16).tobytes()
     else:
         from gguf import GGMLQuantizationType
