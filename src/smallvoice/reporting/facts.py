@@ -105,8 +105,8 @@ def stages(provenance: Json) -> list[tuple[str, str]]:
     if not found:
         return []
     rows = [(name, _cost(float(stage["seconds"]), stage.get("energy_j"))) for name, stage in found.items()]
-    energies = [stage.get("energy_j") for stage in found.values()]
-    whole = None if None in energies else sum(energies)
+    energies = [float(stage["energy_j"]) for stage in found.values() if stage.get("energy_j") is not None]
+    whole = sum(energies) if len(energies) == len(found) else None
     return [*rows, ("in all", _cost(sum(float(stage["seconds"]) for stage in found.values()), whole))]
 
 
