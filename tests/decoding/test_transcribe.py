@@ -93,6 +93,9 @@ def test_tokens_become_words() -> None:
     words = [tokenizer.decode(tokens[first:last]).strip() for first, last, _ in split(tokenizer, tokens, "en")]
     assert words[:5] == ["Don't", "you,", "um,", "call", "it"] and " ".join(words) == text
     assert all(first < spoken <= last for first, last, spoken in split(tokenizer, tokens, "en"))
+    tokens = tokenizer.encode(" well ...and then", add_special_tokens=False)
+    words = [tokenizer.decode(tokens[first:last]).strip() for first, last, _ in split(tokenizer, tokens, "en")]
+    assert words == ["well", "...and", "then"]
     tokens = tokenizer.encode("今天天气好。", add_special_tokens=False)
     words = [tokenizer.decode(tokens[first:last]) for first, last, _ in split(tokenizer, tokens, "zh")]
     assert "".join(words) == "今天天气好。" and len(words) > 2 and words[-1].endswith("。")
@@ -232,6 +235,40 @@ def test_a_folder_is_transcribed_once(tiny_models: dict[str, Path], recordings: 
     (tmp_path / "a.srt").unlink()
     assert using.transcribe([recordings], model, out=tmp_path, formats=("srt", "textgrid"))["transcribed"] == 1
     assert using.transcribe([recordings], model, out=tmp_path, beams=2)["transcribed"] == 3, "other settings"
+
+
+def test_files_of_another_model_are_not_taken_for_done(
+    tiny_models: dict[str, Path], recordings: Path, tmp_path: Path
+) -> None:
+    """The JSON of one model beside the subtitles of another: the subtitles are made again."""
+    pytest.importorskip("faster_whisper")
+    model, source = str(tiny_models["english"]), [recordings / "a.wav"]
+    using.transcribe(source, model, out=tmp_path, formats=("srt",))
+    using.transcribe(source, model, out=tmp_path, beams=2)
+    (tmp_path / "a.srt").write_text("of the first")
+    using.transcribe(source, model, out=tmp_path, beams=2, formats=("srt",))
+    assert (tmp_path / "a.srt").read_text() != "of the first"
+
+
+def test_nobodys_own_files_are_written_over(
+    tiny_models: dict[str, Path], recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("faster_whisper")
+    (tmp_path / "a.TextGrid").write_text("hours of work")
+    with pytest.raises(InputError, match="1 of 1"):
+        using.transcribe([recordings / "a.wav"], str(tiny_models["english"]), out=tmp_path, formats=("textgrid",))
+    assert "smallvoice has not written it" in " ".join(capsys.readouterr().err.split())
+    assert (tmp_path / "a.TextGrid").read_text() == "hours of work" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_words_at_the_very_end_stay_inside_the_recording(tmp_path: Path) -> None:
+    textgrid = pytest.importorskip("praatio.textgrid")
+    words = [Word(str(number), 29.98, 30.0, 1.0) for number in range(5)]
+    transcript = Transcript(30.0, "en", [Segment(29.98, 30.0, "0 1 2 3 4", words, -0.2, 0.0, True)], {})
+    (tmp_path / "a.TextGrid").write_text(writers.as_textgrid(transcript), encoding="utf-8")
+    grid = textgrid.openTextgrid(str(tmp_path / "a.TextGrid"), includeEmptyIntervals=True)
+    assert [entry.label for entry in grid.getTier("words").entries if entry.label] == list("01234")
+    assert grid.maxTimestamp == 30.0
 
 
 def test_names_that_would_collide_are_kept_apart(tiny_models: dict[str, Path], tmp_path: Path) -> None:

@@ -79,6 +79,8 @@ class TorchEngine:
         positions = network.config.max_target_positions
         durations_s = [len(waveform) / SAMPLE_RATE for waveform in waveforms]
         caps = [token_cap(duration_s, self.recipe, positions, len(prefix)) for duration_s in durations_s]
+        if words:  # the pass that finds their times adds the end token
+            caps = [min(cap, positions - len(prefix) - 1) for cap in caps]
         encoded = windows.encode(network, windows.features(waveforms, frames, network))
         search = (network, encoded, prefix, caps, self._suppressed, self._suppressed_first)
         if self.recipe.beams == 1 or temperature:

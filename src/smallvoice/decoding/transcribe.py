@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import sys
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -106,34 +107,66 @@ class Transcriber:
             if work.out and self._is_done(work):
                 return Done(work.name)
             if work.out:
+                self._require_ours(work.out)
                 _remove_half_written(work.out)
             samples = load_16k(work.source, name=work.name).samples
             transcript = self.transcribe(samples, report)
             if work.out:
-                transcript.facts["key"] = self._key(work)
-                for name in self.formats:
-                    write_text(_file(work.out, name), writers.FORMATS[name](transcript))
+                self._write(work, transcript)
             return Done(work.name, transcript)
         except InputError as error:
             return Done(work.name, error=str(error))
 
+    def _write(self, work: Work, transcript: Transcript) -> None:
+        """Every file, whole; the JSON says before which ones are smallvoice's, and at the end that all are there."""
+        assert work.out is not None
+        kept, key = _kept(work.out), self._key(work)
+        made = {*self.formats, *(kept.get("formats", []) if kept.get("key") == key else [])}
+        older = {*kept.get("formats", []), *kept.get("older", [])} - made
+        transcript.facts.update(key=None, formats=sorted(made), older=sorted(older))
+        write_text(_file(work.out, "json"), writers.as_json(transcript))
+        for name in self.formats[:-1]:
+            write_text(_file(work.out, name), writers.FORMATS[name](transcript))
+        transcript.facts["key"] = key
+        write_text(_file(work.out, "json"), writers.as_json(transcript))
+
     def _is_done(self, work: Work) -> bool:
         """Whether every file is there, made by this model from this recording as it is now."""
         assert work.out is not None
-        files = [_file(work.out, name) for name in self.formats]
-        if not all(file.is_file() for file in files):
-            return False
-        try:
-            return bool(read_json(files[-1]).get("key") == self._key(work))
-        except SmallvoiceError:  # somebody else's JSON, or a damaged one
-            return False
+        kept = _kept(work.out)
+        made = kept.get("key") == self._key(work) and set(self.formats) <= set(kept["formats"])
+        return made and all(_file(work.out, name).is_file() for name in self.formats)
+
+    def _require_ours(self, out: Path) -> None:
+        """Refuse to write over a file that smallvoice has not written: a reference, an annotation.
+
+        Raises:
+            InputError: there is one.
+        """
+        kept = _kept(out)
+        ours = {*kept.get("formats", []), *kept.get("older", [])}
+        for name in self.formats:
+            if name not in ours and _file(out, name).exists():
+                raise InputError(
+                    f"{_file(out, name)}: is there, and smallvoice has not written it. Take another --out."
+                )
 
     def _key(self, work: Work) -> str:
-        state = [0, 0]
         if isinstance(work.source, Path):
             found = work.source.stat()
             state = [found.st_size, found.st_mtime_ns]
+        else:
+            state = [len(work.source), zlib.crc32(work.source)]
         return digest(self.model.key, self.facts()["decoding"], self.language, self.passage, state)
+
+
+def _kept(out: Path) -> dict[str, Any]:
+    """The JSON that smallvoice has written before; nothing where there is none, or it is somebody else's."""
+    try:
+        content = read_json(_file(out, "json"))
+    except SmallvoiceError:
+        return {}
+    return content if isinstance(content.get("formats"), list) else {}
 
 
 def _remove_half_written(out: Path) -> None:

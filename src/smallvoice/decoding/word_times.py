@@ -198,7 +198,7 @@ def split(tokenizer: WhisperTokenizer, text: list[int], language: str | None) ->
         if "\ufffd" in piece and end < len(text):
             continue  # part of a character
         mark = bool(piece.strip()) and all(character in _MARKS for character in piece.strip())
-        if words and mark:
+        if words and mark and not piece.startswith(" "):
             begin, _, spoken = words[-1]
             words[-1] = (begin, end, spoken)
         elif words and not piece.startswith(" ") and language not in WITHOUT_SPACES:

@@ -137,11 +137,11 @@ def _tiers(transcript: Transcript) -> Iterator[tuple[str, list[tuple[float, floa
 
 def _apart(spoken: list[tuple[float, float, str]], duration_s: float) -> Iterator[tuple[float, float, str]]:
     """Each begins when the one before has ended at the earliest, and lasts a millisecond at least."""
-    reached = 0.0
-    for start_s, end_s, text in spoken:
-        start_s = min(max(start_s, reached), max(reached, duration_s - 0.001))
-        reached = max(min(end_s, duration_s), start_s + 0.001)
-        yield start_s, reached, text
+    end, reached = round(1000 * duration_s), 0
+    for following, (start_s, end_s, text) in zip(range(len(spoken) - 1, -1, -1), spoken, strict=True):
+        start = max(reached, min(round(1000 * start_s), end - following - 1))
+        reached = max(start + 1, min(round(1000 * end_s), end - following))
+        yield start / 1000, reached / 1000, text
 
 
 def _intervals(spoken: list[tuple[float, float, str]], duration_s: float) -> list[tuple[float, float, str]]:

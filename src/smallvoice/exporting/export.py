@@ -16,6 +16,7 @@ from smallvoice.corpus.utterance import Utterance, open_corpus
 from smallvoice.decoding.models import Model, open_model
 from smallvoice.errors import Finding, InputError, RecipeError, require
 from smallvoice.exporting import ctranslate2, ggml, huggingface, parity
+from smallvoice.model.bottleneck import Bottleneck
 from smallvoice.run_folder import RunFolder
 from smallvoice.storage import read_json, write_json
 from smallvoice.terminal import console
@@ -74,6 +75,10 @@ def export(
     for package in kind.needs:
         require(package, extra="export", why=f"Exporting to {form}")
     model = open_model(model_name)
+    if any(isinstance(module, Bottleneck) for module in model.whisper.network.modules()):
+        raise RecipeError(
+            f"{model_name}: bottleneck adapters do not merge into the model, so no other runtime takes them."
+        )
     out = out or (RunFolder(model.run).path / "exports" if model.run else None)
     corpus = corpus or (RunFolder(model.run).corpus if model.run else None)
     if out is None or corpus is None:
@@ -84,13 +89,18 @@ def export(
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.parent.mkdir(parents=True, exist_ok=True)
     written = fresh / kind.file if kind.file else fresh
-    kind.write(model, written, precision)
-    found, window = parity.check(model, clips, partial(kind.hear, written, precision), precision, language)
+    try:
+        kind.write(model, written, precision)
+        found, window = parity.check(model, clips, partial(kind.hear, written, precision), precision, language)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
     block = {**found.as_dict(), "window_cost": window, "accepted": found.kept or accept_drift}
     _keep_block(out / "parity.json", folder.name, block)
     console.print(f"  {found.sentence()}", markup=False, soft_wrap=True)
     if not block["accepted"]:
         shutil.rmtree(fresh)
+        shutil.rmtree(folder, ignore_errors=True)  # of another model: `parity.json` says nothing of it any more
         raise Finding(
             f"{folder.name} is not kept: it may be {100 * found.limits.points:g} points worse and differ in "
             f"{100 * found.limits.words:g} % of the words. What differs is in {out / 'parity.json'}; "
@@ -110,14 +120,16 @@ def _chosen(form: str, precision: str | None) -> tuple[Format, str]:
 
 
 def _clips(corpus: Path, model: Model) -> tuple[list[Utterance], str | None]:
-    """What the gate hears: the first of dev, or of whatever the corpus has, and its language."""
+    """What the gate hears: the first of dev, or of whatever the corpus has, in the language of its first clip."""
     opened = open_corpus(corpus)
     splits = opened.splits()
     split = next((name for name in ("dev", "test", "train") if splits.get(name)), None)
     if split is None:
         raise InputError(f"{corpus}: no utterances to check an export with.")
-    clips = list(itertools.islice(opened.utterances(split), parity.MOST_CLIPS))
-    language = clips[0].language or opened.facts["language"] or (model.facts.language if model.facts else None)
+    language = next(opened.utterances(split)).language
+    spoken = (clip for clip in opened.utterances(split) if clip.language == language)
+    clips = list(itertools.islice(spoken, parity.MOST_CLIPS))
+    language = language or opened.facts["language"] or (model.facts.language if model.facts else None)
     return clips, language
 
 

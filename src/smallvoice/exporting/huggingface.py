@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +18,10 @@ def write(model: Model, out: Path, precision: str) -> None:
     Args:
         precision: `float32`, or `float16`: half the size.
     """
-    network = model.whisper.network
-    if precision == "float16":
-        network = network.half()
-    try:
-        write_whole_model(out, model.whisper)
-    finally:
-        network.float()
+    whisper = model.whisper
+    if precision == "float16":  # a copy: the model itself is what the export is compared with
+        whisper = replace(whisper, network=copy.deepcopy(whisper.network).half())
+    write_whole_model(out, whisper)
 
 
 def hear(folder: Path, precision: str, clips: list[np.ndarray], language: str | None) -> list[str]:
