@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from datetime import date
@@ -32,7 +31,7 @@ from smallvoice import machine
 from smallvoice.corpus.audio import decode_flac
 from smallvoice.corpus.espeak import Speech, synthesise
 from smallvoice.corpus.utterance import Utterance, open_corpus
-from smallvoice.decoding.engine import decode_utterances
+from smallvoice.decoding.engine import batches, decode_utterances
 from smallvoice.decoding.language import detect
 from smallvoice.decoding.models import Model, open_model
 from smallvoice.decoding.torch_engine import TorchEngine
@@ -157,16 +156,14 @@ def chosen(what: str, num_speakers: int | None) -> list[Utterance]:
 
 def guessed(model: Model, window: WindowRecipe, clips: Iterable[np.ndarray]) -> list[str]:
     """The language of clips, in batches of one window, in order."""
-    buckets: dict[int, list[tuple[int, np.ndarray]]] = defaultdict(list)
-    for place, clip in enumerate(clips):
-        frames = num_frames(len(clip) / 16_000, window, max_frames(model.whisper.network))
-        buckets[frames].append((place, clip))
+
+    def frames_of(item: tuple[int, np.ndarray]) -> int:
+        return num_frames(len(item[1]) / 16_000, window, max_frames(model.whisper.network))
+
     found: dict[int, str] = {}
-    for frames, members in buckets.items():
-        for start in range(0, len(members), 8):
-            batch = members[start : start + 8]
-            names = detect(model.whisper, [clip for _, clip in batch], frames)
-            found |= {place: name for (place, _), name in zip(batch, names, strict=True)}
+    for frames, batch in batches(enumerate(clips), frames_of, 8):
+        names = detect(model.whisper, [clip for _, clip in batch], frames)
+        found |= {place: name for (place, _), name in zip(batch, names, strict=True)}
     return [found[place] for place in sorted(found)]
 
 

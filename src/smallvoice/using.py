@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +61,7 @@ def transcribe(
     with progress("transcribing") as update:
         for number, one in enumerate(work):
             update(number, len(work), one.name)
-            done.append(transcriber.do(one))
+            done.append(transcriber.do(one, partial(_heard, partial(update, number, len(work)), one.name)))
             if done[-1].error:
                 console.print(done[-1].error, style="red", markup=False, soft_wrap=True)
     failed = [one for one in done if one.error]
@@ -71,6 +73,11 @@ def transcribe(
         raise InputError(f"{len(failed)} of {wording.count(len(done), 'recording')} could not be transcribed.")
     counts = {"recordings": len(done), "transcribed": len(made), "skipped": skipped, "failed": len(failed)}
     return {**counts, **({**made[0].facts, **content(made[0])} if len(done) == 1 and made else {})}
+
+
+def _heard(note: Callable[[str], None], name: str, seconds: float, whole: float) -> None:
+    """How far a recording has come, in the bar's note."""
+    note(f"{name}, {seconds / 60:.1f} of {whole / 60:.1f} min of speech")
 
 
 def opened(model: str, *, language: str | None = None, beams: int | None = None) -> Transcriber:
@@ -120,4 +127,4 @@ def export(
     require("torch", extra="train", why="Exporting")
     from smallvoice.exporting.export import export as run_export
 
-    return run_export(model, to, precision=precision, corpus=corpus, out=out, accept_drift=accept_drift)
+    return run_export(model, to, precision, corpus, out, accept_drift)

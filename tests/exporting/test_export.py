@@ -173,6 +173,8 @@ def test_the_real_adapter_in_every_runtime(
     monkeypatch.setattr(parity, "MOST_CLIPS", 12)
     adapter = Path(__file__).parents[2] / "models" / "speechocean762_base"
     found = using.export(str(adapter), form, precision=precision, corpus=real_clips, out=tmp_path, accept_drift=True)
-    # 39 words: one of them is 2.6 %, so the gate itself is not asked here. Seen: int8 four, float16 up to three,
-    # q5_0 one, the others none.
-    assert found["clips"] == 12 and found["words_differ"] <= (0.2 if precision in parity.ROUNDED_PRECISIONS else 0.08)
+    assert found["clips"] == 12
+    if precision in parity.ROUNDED_PRECISIONS:  # 39 words: one is 2.6 %, so the gate itself, at 5 %, is not asked here
+        assert found["words_differ"] <= 0.1
+    else:
+        assert found["words_differ"] == 0.0

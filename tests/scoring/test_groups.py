@@ -35,6 +35,7 @@ def test_bands_of_a_recipe() -> None:
     assert groups.age_bands([6, 7, 9]) == ["≤5", "6", "7–8", "≥9"]
     rows = [{"id": str(age), "age_years": age, "role": "adult"} for age in (5.9, 6, 8.99, 9, 40, None)]
     assert groups.by_age(rows, [6, 7, 9]) == {"≤5": [0], "6": [1], "7–8": [2], "≥9": [3, 4, 5]}
+    assert groups.by_age(rows[-1:], [18, 65]) == {"unknown": [0]}, "an adult of any age"
 
 
 @pytest.mark.parametrize("bands", [[8, 5], [5, 5], [0, 3], []])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -11,16 +9,20 @@ import numpy as np
 
 from smallvoice.corpus.audio import SAMPLING_RATE, Int16, as_float
 from smallvoice.decoding import speech
+from smallvoice.decoding.engine import batches
 from smallvoice.decoding.torch_engine import Decoded, TorchEngine
 from smallvoice.decoding.word_times import Word
+from smallvoice.scoring.hallucination import COMPRESSION_RATIO, compression_ratio
 
 SHORT_S = 30.0
 """A recording that fits Whisper's window is one utterance: nothing is looked for in it."""
 TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
 """Tried one after the other where a text loops (Radford et al., 2022, §4.5)."""
-COMPRESSION_RATIO = 2.4
 MIN_LOGPROB = -1.0
-"""Per token; less is a guess. Both are Whisper's own thresholds."""
+"""Per token; less is a guess. Whisper's own threshold."""
+
+
+Report = Callable[[float, float], None]
 
 
 @dataclass(frozen=True)
@@ -43,14 +45,14 @@ def transcribe(
     samples: Int16,
     engine: TorchEngine,
     language: str | None,
-    report: Callable[[float], None] = lambda seconds: None,
+    report: Report = lambda seconds, whole: None,
 ) -> list[Segment]:
     """Everything that is said in a recording, in order.
 
     Args:
         samples: shape = (num_samples,), 16 kHz.
         language: forced where the model has languages.
-        report: told how many seconds of speech have been decoded since the last time.
+        report: told how many seconds of speech have been decoded, and of how many.
 
     Raises:
         RecipeError: the model needs a language, or does not have this one.
@@ -58,19 +60,21 @@ def transcribe(
     spoken = speech.spans(samples)
     short = len(samples) <= SHORT_S * SAMPLING_RATE
     found = [(0, len(samples))] if short else speech.padded(spoken, len(samples))
-    buckets: dict[int, list[speech.Span]] = defaultdict(list)
-    for span in sorted(found, key=lambda span: span[1] - span[0]):
-        buckets[engine.num_frames((span[1] - span[0]) / SAMPLING_RATE)].append(span)
     segments: list[Segment] = []
-    for frames, members in buckets.items():
-        for start in range(0, len(members), engine.recipe.batch_size):
-            batch = members[start : start + engine.recipe.batch_size]
-            waveforms = [as_float(np.asarray(samples[first:last])) for first, last in batch]
-            decoded = engine.decode(waveforms, frames, language, words=True)
-            for span, waveform, one in zip(batch, waveforms, decoded, strict=True):
-                segments.append(_segment(span, spoken, *_guarded(engine, waveform, frames, language, one)))
-            report(sum(last - first for first, last in batch) / SAMPLING_RATE)
+    done_s, whole_s = 0.0, sum(map(_length_s, found))
+    ordered = sorted(found, key=_length_s)
+    for frames, batch in batches(ordered, lambda span: engine.num_frames(_length_s(span)), engine.recipe.batch_size):
+        waveforms = [as_float(np.asarray(samples[first:last])) for first, last in batch]
+        decoded = engine.decode(waveforms, frames, language, words=True)
+        for span, waveform, one in zip(batch, waveforms, decoded, strict=True):
+            segments.append(_segment(span, spoken, *_guarded(engine, waveform, frames, language, one)))
+        done_s += sum(map(_length_s, batch))
+        report(done_s, whole_s)
     return sorted((segment for segment in segments if segment.text), key=lambda segment: segment.start_s)
+
+
+def _length_s(span: speech.Span) -> float:
+    return (span[1] - span[0]) / SAMPLING_RATE
 
 
 def _guarded(
@@ -98,12 +102,6 @@ def _placed(word: Word, spoken: list[tuple[float, float]]) -> Word:
 def loops(decoded: Decoded) -> bool:
     """Whether a text repeats itself, or had to be cut off."""
     return decoded.capped or compression_ratio(decoded.text) > COMPRESSION_RATIO
-
-
-def compression_ratio(text: str) -> float:
-    """How many times smaller zlib makes a text."""
-    written = text.encode("utf-8", "replace")
-    return len(written) / len(zlib.compress(written)) if written else 0.0
 
 
 def _segment(span: speech.Span, spoken: list[speech.Span], decoded: Decoded, temperature: float) -> Segment:

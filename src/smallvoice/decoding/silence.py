@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import Any
 
 import numpy as np
 
+from smallvoice.decoding.engine import batches
 from smallvoice.decoding.torch_engine import TorchEngine
 from smallvoice.model.features import SAMPLE_RATE
 
@@ -38,15 +38,10 @@ def probe(engine: TorchEngine, language: str | None, batch_size: int) -> dict[st
     Returns:
         `clips`, `with_words`, and `written`: kind, duration and text of those.
     """
-    buckets: dict[int, list[tuple[str, np.ndarray]]] = defaultdict(list)
-    for kind, sound in clips():
-        buckets[engine.num_frames(len(sound) / SAMPLE_RATE)].append((kind, sound))
     written = []
-    for frames, bucket in sorted(buckets.items()):
-        for start in range(0, len(bucket), batch_size):
-            batch = bucket[start : start + batch_size]
-            decoded = engine.decode([sound for _, sound in batch], frames, language)
-            for (kind, sound), one in zip(batch, decoded, strict=True):
-                if any(character.isalnum() for character in one.text):
-                    written.append({"kind": kind, "duration_s": len(sound) / SAMPLE_RATE, "text": one.text})
+    for frames, batch in batches(clips(), lambda clip: engine.num_frames(len(clip[1]) / SAMPLE_RATE), batch_size):
+        decoded = engine.decode([sound for _, sound in batch], frames, language)
+        for (kind, sound), one in zip(batch, decoded, strict=True):
+            if any(character.isalnum() for character in one.text):
+                written.append({"kind": kind, "duration_s": len(sound) / SAMPLE_RATE, "text": one.text})
     return {"clips": len(KINDS) * len(DURATIONS_S), "with_words": len(written), "written": written}

@@ -6,7 +6,7 @@ import glob
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ class Transcriber:
             "decoding": {**asdict(self.decode), "window": recipes.as_dict(self.model.window)},
         }
 
-    def transcribe(self, samples: Int16, report: Callable[[float], None] = lambda seconds: None) -> Transcript:
+    def transcribe(self, samples: Int16, report: long_form.Report = lambda seconds, whole: None) -> Transcript:
         """A whole recording: (num_samples,) at 16 kHz."""
         language = self._language_of(samples)
         segments = long_form.transcribe(samples, self.engine, language, report)
@@ -101,7 +101,7 @@ class Transcriber:
         first = as_float(np.asarray(samples[: round(long_form.SHORT_S * SAMPLING_RATE)]))
         return detect(self.model.whisper, [first], self.engine.num_frames(len(first) / SAMPLING_RATE))[0]
 
-    def do(self, work: Work, report: Callable[[float], None] = lambda seconds: None) -> Done:
+    def do(self, work: Work, report: long_form.Report = lambda seconds, whole: None) -> Done:
         """One recording to its files. An error is that file's own."""
         try:
             if work.out and self._is_done(work):

@@ -20,13 +20,12 @@ from torch.nn import functional
 from transformers import WhisperTokenizer
 
 from smallvoice.model.weights import Whisper
+from smallvoice.scoring.normalize import is_spaced
 
 SECONDS_PER_POSITION = 0.02
 """The encoder has a position for every two log-mel frames."""
 MEDIAN_WIDTH = 7
 """Positions over which attention is smoothed, as OpenAI's."""
-WITHOUT_SPACES = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km"})
-"""There a word is what one or more tokens write as whole characters."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +189,10 @@ def _words(
 
 
 def split(tokenizer: WhisperTokenizer, text: list[int], language: str | None) -> list[tuple[int, int, int]]:
-    """Where each word's tokens begin and end, and where those end that are not punctuation behind it."""
+    """Where each word's tokens begin and end, and where those end that are not punctuation behind it.
+
+    In a language without spaces a word is what one or more tokens write as whole characters.
+    """
     words: list[tuple[int, int, int]] = []
     first = 0
     for end in range(1, len(text) + 1):
@@ -201,7 +203,7 @@ def split(tokenizer: WhisperTokenizer, text: list[int], language: str | None) ->
         if words and mark and not piece.startswith(" "):
             begin, _, spoken = words[-1]
             words[-1] = (begin, end, spoken)
-        elif words and not piece.startswith(" ") and language not in WITHOUT_SPACES:
+        elif words and not piece.startswith(" ") and is_spaced(language):
             words[-1] = (words[-1][0], end, end)
         else:
             words.append((first, end, end))

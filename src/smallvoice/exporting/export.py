@@ -47,29 +47,12 @@ FORMATS = {
 
 
 def export(
-    model_name: str,
-    form: str,
-    *,
-    precision: str | None = None,
-    corpus: Path | None = None,
-    out: Path | None = None,
-    accept_drift: bool = False,
+    model_name: str, form: str, precision: str | None, corpus: Path | None, out: Path | None, accept_drift: bool
 ) -> dict[str, Any]:
     """Write a model for a runtime, decode dev with it there, and keep it if it writes what the model writes.
 
-    Args:
-        model_name: a run, an adapter, a folder, or a name.
-        form: one of `FORMATS`.
-        precision: of the weights; the form's usual one if not given.
-        corpus: with the clips for the gate; the run's own if not given.
-        out: the folder for exports; `exports/` in the run if not given.
-
-    Returns:
-        The export's block of `parity.json`, and `folder`.
-
-    Raises:
-        Finding: the export drifts; what differs is in `parity.json`, the export itself is not kept.
-        SmallvoiceError: anything a user can mend.
+    Arguments, result and errors are those of `using.export`; the result is the export's block of `parity.json`, and
+    `folder`.
     """
     kind, precision = _chosen(form, precision)
     for package in kind.needs:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import torch
 from peft import LoraConfig
+from torch.nn import functional
 
 from smallvoice.model.saving import ADAPTER, Result
+from smallvoice.model.strategies import linear_names
 from smallvoice.model.weights import Whisper
 
 
@@ -17,29 +19,21 @@ def low_rank(result: Result, base: Whisper, rank: int) -> Result:
     """An adapter that does nearly what moved weights do.
 
     Args:
-        result: weights that moved.
+        result: weights that moved, some of linear layers (`adapt` sees to it).
         base: what they start from, untouched.
         rank: of every layer's change; a layer that is smaller keeps all of it.
-
-    Raises:
-        ValueError: no linear layer is among what moved.
     """
     factors: dict[str, torch.Tensor] = {}
-    layers = []
-    for name, module in base.network.named_modules():
-        moved = result.tensors.get(f"{name}.weight")
-        if moved is None or not isinstance(module, torch.nn.Linear):
-            continue
-        change = moved.float() - module.weight.detach().cpu().float()
-        left, sizes, right = torch.linalg.svd(change, full_matrices=False)
+    layers = [name for name in linear_names(base.network) if f"{name}.weight" in result.tensors]
+    for name in layers:
+        weight = base.network.get_submodule(name).weight.detach().cpu()
+        left, sizes, right = torch.linalg.svd(result.tensors[f"{name}.weight"] - weight, full_matrices=False)
         root = sizes[:rank].sqrt()  # half of it in each factor, so that neither leaves float16's range
-        a, b = root[:, None] * right[:rank], left[:, :rank] * root
         missing = rank - len(root)
-        layers.append(name)
-        for factor, tensor in (("A", torch.nn.functional.pad(a, (0, 0, 0, missing))), ("B", _padded(b, missing))):
+        a = functional.pad(root[:, None] * right[:rank], (0, 0, 0, missing))
+        b = functional.pad(left[:, :rank] * root, (0, missing))
+        for factor, tensor in (("A", a), ("B", b)):
             factors[f"base_model.model.{name}.lora_{factor}.weight"] = tensor.half().contiguous()
-    if not layers:
-        raise ValueError("nothing that moved is the weight of a linear layer")
     config = LoraConfig(
         r=rank,
         lora_alpha=rank,
@@ -50,7 +44,3 @@ def low_rank(result: Result, base: Whisper, rank: int) -> Result:
     )
     config.target_modules = layers  # PEFT makes it a set, which has no order
     return Result(ADAPTER, factors, config)
-
-
-def _padded(b: torch.Tensor, missing: int) -> torch.Tensor:
-    return torch.nn.functional.pad(b, (0, missing))

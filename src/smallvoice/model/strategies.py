@@ -72,14 +72,19 @@ def require_sense(recipe: ModelRecipe) -> None:
         raise RecipeError(*problems)
 
 
+def linear_names(network: torch.nn.Module) -> list[str]:
+    """The linear layers of a network, in order, but for its output."""
+    names = [name for name, module in network.named_modules() if isinstance(module, torch.nn.Linear)]
+    return [name for name in names if name != OUTPUT]
+
+
 def linear_layers(network: torch.nn.Module, recipe: ModelRecipe, targets: list[str]) -> list[str]:
     """Names of the linear layers that end in one of `targets` and lie in the recipe's part and layers.
 
     Raises:
         RecipeError: a target that no layer is called, or nothing is left.
     """
-    names = [name for name, module in network.named_modules() if isinstance(module, torch.nn.Linear)]
-    names.remove(OUTPUT)
+    names = linear_names(network)
     known = {name.split(".")[-1] for name in names}
     unknown = [target for target in targets if target not in known]
     if unknown or not targets:

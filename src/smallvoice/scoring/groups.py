@@ -30,7 +30,7 @@ def age_bands(begins: Sequence[int]) -> list[str]:
 def by_age(rows: list[Row], begins: Sequence[int]) -> dict[str, list[int]]:
     """The positions of the rows of each age band that occurs, youngest first.
 
-    Without an age an adult by role is in the oldest band, anyone else unknown.
+    Without an age an adult by role is in the band that holds all adults, if there is one, and anyone else unknown.
 
     Args:
         begins: the birthdays at which a band begins, as `evaluate.age_bands` has them.
@@ -40,7 +40,8 @@ def by_age(rows: list[Row], begins: Sequence[int]) -> dict[str, list[int]]:
     for position, row in enumerate(rows):
         age = row.get("age_years")
         if age is None:
-            members[bands[-2] if row.get("role") == "adult" else "unknown"].append(position)
+            known = row.get("role") == "adult" and begins[-1] <= ADULT_YEARS
+            members[bands[-2] if known else "unknown"].append(position)
         else:
             members[bands[bisect_right(begins, age)]].append(position)
     return {band: positions for band, positions in members.items() if positions}

@@ -74,11 +74,12 @@ def _loops(heard: list[str], said: list[str]) -> bool:
 
 
 def _compresses(heard: list[str], said: list[str]) -> bool:
-    return _ratio(heard) > COMPRESSION_RATIO >= _ratio(said)
+    return compression_ratio(" ".join(heard)) > COMPRESSION_RATIO >= compression_ratio(" ".join(said))
 
 
-def _ratio(words: list[str]) -> float:
-    content = " ".join(words).encode("utf-8", "replace")
+def compression_ratio(text: str) -> float:
+    """How many times smaller zlib makes a text; 1 for one of a few words, which it makes larger."""
+    content = text.encode("utf-8", "replace")
     return len(content) / len(zlib.compress(content)) if len(content) > 40 else 1.0
 
 

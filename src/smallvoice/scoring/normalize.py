@@ -57,12 +57,17 @@ def for_language(language: str | None) -> Normaliser:
     """Whisper's own normaliser for a language; null, the language unknown, is taken for English."""
     if is_english(language):
         return WHISPER_ENGLISH
-    return WHISPER_BASIC_CHARACTERS if _primary(language) in WITHOUT_SPACES else WHISPER_BASIC
+    return WHISPER_BASIC if is_spaced(language) else WHISPER_BASIC_CHARACTERS
 
 
 def is_english(language: str | None) -> bool:
     """Null, the language unknown, is taken for English."""
     return language is None or _primary(language) in _ENGLISH
+
+
+def is_spaced(language: str | None) -> bool:
+    """Whether a language is written with spaces between its words."""
+    return _primary(language) not in WITHOUT_SPACES
 
 
 def _primary(language: str | None) -> str:
@@ -209,7 +214,7 @@ FORMS = ("raw", "lower_cased", "caseless", "child", "normalised")
 def normaliser(form: str, language: str | None) -> Normaliser:
     """The normaliser of one of `FORMS` for text of `language`; `child` is English, others have their `normalised`."""
     if form in _STRICT:
-        return _BY_CHARACTER[form] if _primary(language) in WITHOUT_SPACES else _STRICT[form]
+        return _STRICT[form] if is_spaced(language) else _BY_CHARACTER[form]
     return CHILD if form == "child" and is_english(language) else for_language(language)
 
 

@@ -63,7 +63,7 @@ def about(rows: list[Row]) -> dict[str, Any]:
         "seeds": num_seeds(rows),
         "duration_s": sum(row.get("duration_s") or 0.0 for row in rows) / num_seeds(rows),
         "synthetic": any(row.get("synthetic") for row in rows),
-        "flagged": len(rows) - len(unflagged(rows)),
+        "flagged": size(rows, [position for position, row in enumerate(rows) if row.get("flags")])["utterances"],
         "normalisers": normalize.description(row.get("language") for row in rows),
     }
 
