@@ -32,10 +32,9 @@ from smallvoice.corpus.audio import decode_flac
 from smallvoice.corpus.espeak import Speech, synthesise
 from smallvoice.corpus.utterance import Utterance, open_corpus
 from smallvoice.decoding.engine import batches, decode_utterances
-from smallvoice.decoding.language import detect
 from smallvoice.decoding.models import Model, open_model
 from smallvoice.decoding.torch_engine import TorchEngine
-from smallvoice.model.window import FULL_WINDOW, max_frames, num_frames
+from smallvoice.model.window import FULL_WINDOW
 from smallvoice.recipe import DecodeRecipe, EvaluateRecipe, WindowRecipe
 from smallvoice.scoring.compare import compare
 from smallvoice.storage import digest, read_jsonl, write_json, write_jsonl
@@ -155,16 +154,10 @@ def chosen(what: str, num_speakers: int | None) -> list[Utterance]:
 
 
 def guessed(model: Model, window: WindowRecipe, clips: Iterable[np.ndarray]) -> list[str]:
-    """The language of clips, in batches of one window, in order."""
-
-    def frames_of(item: tuple[int, np.ndarray]) -> int:
-        return num_frames(len(item[1]) / 16_000, window, max_frames(model.whisper.network))
-
-    found: dict[int, str] = {}
-    for frames, batch in batches(enumerate(clips), frames_of, 8):
-        names = detect(model.whisper, [clip for _, clip in batch], frames)
-        found |= {place: name for (place, _), name in zip(batch, names, strict=True)}
-    return [found[place] for place in sorted(found)]
+    """The language of clips, in order."""
+    engine = TorchEngine(model.whisper, window, DecodeRecipe())
+    batched = batches(clips, lambda clip: len(clip) / 16_000, engine, 8)
+    return list(itertools.chain.from_iterable(map(engine.detect, batched)))
 
 
 def guesses(model: Model, window: WindowRecipe, clips: Iterable[np.ndarray]) -> list[dict[str, Any]]:

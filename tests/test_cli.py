@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from smallvoice import cli, judging, studies, using, verbs
+from smallvoice import cli, judging, publishing, studies, using, verbs
 from tests import tiny
 
 FLAGS = {
@@ -21,7 +21,7 @@ FLAGS = {
     "convert": "corpus to out",
     "configure": "out corpus recipe set",
     "train": "recipe corpus out set",
-    "evaluate": "model corpus split out select language beams",
+    "evaluate": "model corpus split out select language beams runtime",
     "compare": "before after seeds out resamples fail_unless",
     "score": "reference hypothesis language",
     "report": "run corpus with_audio",
@@ -31,7 +31,8 @@ FLAGS = {
     "demo": "out",
     "doctor": "",
     "export": "model to precision corpus out accept_drift",
-    "transcribe": "sources model out format language beams read_text",
+    "push": "folder repo public yes",
+    "transcribe": "sources model out format language beams read_text runtime",
 }
 
 
@@ -45,10 +46,10 @@ def call(*arguments: str, code: int = 0) -> None:
 def test_flags_are_frozen() -> None:
     """A flag that has been published stays: scripts depend on it. Every verb has --json."""
     for verb, flags in FLAGS.items():
-        function = getattr(cli, verb)
+        function = cli.app[verb.replace("_", "-")].default_command
         assert " ".join(name for name in inspect.signature(function).parameters if name != "common") == flags
         assert inspect.signature(function).parameters["common"].annotation == "Common"
-        assert any(callable(getattr(home, verb, None)) for home in (verbs, judging, studies, using)), (
+        assert any(callable(getattr(home, verb, None)) for home in (verbs, judging, studies, using, publishing)), (
             "a verb is a Python function too"
         )
     assert set(cli.Common.__dataclass_fields__) == {"json", "debug"}

@@ -25,7 +25,7 @@ def write_tokenizer(path: Path, vocab_size: int) -> None:
     vocab |= {f"filler{number}": number for number in range(len(alphabet), num_text)}
     languages = list(LANGUAGES)[: 100 if vocab_size == 51_866 else 99]
     names = ["endoftext", "startoftranscript", *languages, "translate", "transcribe", "startoflm"]
-    names += ["startofprev", "nospeech", "notimestamps"]
+    names += ["startofprev", "nospeech" if vocab_size == 51_866 else "nocaptions", "notimestamps"]
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
     added = [{"id": num_text + number, "content": f"<|{name}|>", **flags} for number, name in enumerate(names)]
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}

@@ -20,7 +20,7 @@ from smallvoice import recipe_file as recipes
 from smallvoice.cli_app import Common, Split, answer, app
 from smallvoice.cli_corpus import Transcripts, audit, convert, inspect, prepare, read
 from smallvoice.cli_study import learning_curve, search
-from smallvoice.cli_use import export, transcribe
+from smallvoice.cli_use import export, push, transcribe
 from smallvoice.errors import SmallvoiceError
 from smallvoice.recipe import EvaluateRecipe
 from smallvoice.run_folder import RunFolder
@@ -28,7 +28,7 @@ from smallvoice.storage import locked, no_space_as_error
 from smallvoice.terminal import console, show_log
 
 __all__ = ["Common", "Transcripts", "app", "audit", "convert", "inspect", "learning_curve", "main", "prepare", "read"]
-__all__ += ["export", "search", "transcribe"]
+__all__ += ["export", "push", "search", "transcribe"]
 
 
 @app.command(sort_key=2)
@@ -101,6 +101,7 @@ def evaluate(
     select: str | None = None,
     language: str | None = None,
     beams: Annotated[int, Parameter(validator=Number(gte=1))] | None = None,
+    runtime: str | None = None,
     common: Common = Common(),
 ) -> None:
     """Decode a split of a corpus freely, and score it.
@@ -119,8 +120,11 @@ def evaluate(
         The language of rows that do not say theirs.
     beams
         Hypotheses followed at once; if not given, those of the model's run, else 1. Compare models with the same.
+    runtime
+        torch or ctranslate2; if not given, exports to CTranslate2 decode there and everything else in torch.
     """
-    block = verbs.evaluate(model, corpus, split=split, out=out, language=language, select=select, beams=beams)
+    options = {"language": language, "select": select, "beams": beams, "runtime": runtime}
+    block = verbs.evaluate(model, corpus, split=split, out=out, **options)
     answer(block, common)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from smallvoice import using
+from smallvoice import publishing, using
 from smallvoice.cli_app import Common, answer, app
 
 
@@ -21,6 +21,7 @@ def transcribe(
     language: str | None = None,
     beams: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     read_text: Path | None = None,
+    runtime: str | None = None,
     common: Common = Common(),
 ) -> None:
     """Write down what is said in recordings of any length, with the time of every word.
@@ -41,10 +42,11 @@ def transcribe(
         Hypotheses followed at once, instead of those of the model's run.
     read_text
         The passage that was to be read aloud: counts the words read, left out, added and put right.
+    runtime
+        torch or ctranslate2; if not given, exports to CTranslate2 decode there and everything else in torch.
     """
-    found = using.transcribe(
-        list(sources), model, out=out, formats=format, language=language, beams=beams, read_text=read_text
-    )
+    options = {"language": language, "beams": beams, "read_text": read_text, "runtime": runtime}
+    found = using.transcribe(list(sources), model, out=out, formats=format, **options)
     answer(found, common, says=_shown(found) if out is None else None)
 
 
@@ -79,6 +81,33 @@ def export(
     """
     found = using.export(model, to, precision=precision, corpus=corpus, out=out, accept_drift=accept_drift)
     answer(found, common, says=str(found["folder"]))
+
+
+@app.command(sort_key=6)
+def push(
+    folder: Path,
+    repo: str,
+    /,
+    *,
+    public: Annotated[bool, Parameter(negative="")] = False,
+    yes: Annotated[bool, Parameter(negative="")] = False,
+    common: Common = Common(),
+) -> None:
+    """Upload a tuned model to the Hugging Face hub, privately, after showing what would go.
+
+    Parameters
+    ----------
+    folder
+        A run, an adapter or an export.
+    repo
+        OWNER/NAME on the hub; made if there is none.
+    public
+        Let everybody download it.
+    yes
+        Do not ask.
+    """
+    found = publishing.push(folder, repo, public=public, yes=yes)
+    answer(found, common, says=found["url"] if found["uploaded"] else "Nothing was uploaded.")
 
 
 def _shown(found: dict[str, object]) -> str | None:

@@ -271,7 +271,8 @@ class TrainRecipe:
 class DecodeRecipe:
     """`evaluate`: how hypotheses are made, for the base and the tuned model alike."""
 
-    batch_size: Count = 8
+    batch_size: Count = 32
+    """At most: of long windows a batch holds fewer."""
     beams: Count = 1
     """Hypotheses followed at once; 1: greedy."""
     tokens_per_s: Positive = 10.0

@@ -27,6 +27,7 @@ def transcribe(
     language: str | None = None,
     beams: int | None = None,
     read_text: Path | None = None,
+    runtime: str | None = None,
 ) -> dict[str, Any]:
     """Recordings of any length to transcripts with word times. The same command does only what is missing.
 
@@ -37,6 +38,7 @@ def transcribe(
         formats: `txt`, `srt`, `vtt`, `csv`, `textgrid`, `eaf`; `json` is always written.
         language: forced; else that of the model's training, else the model's guess.
         read_text: a passage that was to be read aloud: its words are counted as read, left out, put right, ...
+        runtime: `torch` or `ctranslate2`; exports to CTranslate2 decode there, everything else in torch.
 
     Returns:
         `recordings`, `failed`, `skipped`; of one recording the whole transcript.
@@ -56,7 +58,9 @@ def transcribe(
     if out is None and (formats or len(sources) > 1 or sources[0].is_dir()):
         out = MANY
     work = [transcribing.from_standard_input(out)] if standard_input else transcribing.find(sources, out)
-    transcriber = transcribing.transcriber(model, language, beams, list(formats), read_text)
+    transcriber = transcribing.transcriber(
+        model, language=language, beams=beams, formats=formats, passage=read_text, runtime=runtime
+    )
     done = []
     with progress("transcribing") as update:
         for number, one in enumerate(work):
@@ -80,7 +84,9 @@ def _heard(note: Callable[[str], None], name: str, seconds: float, whole: float)
     note(f"{name}, {seconds / 60:.1f} of {whole / 60:.1f} min of speech")
 
 
-def opened(model: str, *, language: str | None = None, beams: int | None = None) -> Transcriber:
+def opened(
+    model: str, *, language: str | None = None, beams: int | None = None, runtime: str | None = None
+) -> Transcriber:
     """A model ready to transcribe one recording after the other: `opened(MODEL).transcribe(samples)`.
 
     Raises:
@@ -88,7 +94,7 @@ def opened(model: str, *, language: str | None = None, beams: int | None = None)
     """
     from smallvoice.decoding import transcribe as transcribing
 
-    return transcribing.transcriber(model, language, beams, [], None)
+    return transcribing.transcriber(model, language=language, beams=beams, runtime=runtime)
 
 
 def _summary(made: int, skipped: int, failed: int, out: Path) -> str:

@@ -181,11 +181,13 @@ def evaluate(
     language: str | None = None,
     select: str | None = None,
     beams: int | None = None,
+    runtime: str | None = None,
 ) -> dict[str, Any]:
     """Decode a split of a corpus with a model, and score it.
 
     Args:
         model: a run, an adapter, a Hugging Face or CTranslate2 folder, or a name.
+        runtime: `torch` or `ctranslate2`; exports to CTranslate2 decode there, everything else in torch.
         out: gets `hypotheses/<system>.<split>.jsonl` and `evaluation_results.json`.
 
     Returns:
@@ -207,6 +209,7 @@ def evaluate(
             language=language,
             select=select,
             beams=beams,
+            runtime=runtime,
             report=update,
         )
     rates = {form: block["wer"][form]["wer"] for form in ("raw", "lower_cased", "normalised")}

@@ -20,7 +20,7 @@ CAPS = DecodeRecipe(tokens_base=6, tokens_per_s=1.0)
 
 def waveforms(number: int) -> list[np.ndarray]:
     rng = np.random.default_rng(7)
-    return [rng.normal(0, 0.1, 16_000 + 800 * index).astype(np.float32) for index in range(number)]
+    return [rng.normal(0, 0.1, 16_000 + 4_000 * index).astype(np.float32) for index in range(number)]
 
 
 def slow(whisper: weights.Whisper, waveform: np.ndarray, frames: int, cap: int, beams: int) -> list[int]:
@@ -72,11 +72,11 @@ def test_as_without_cache_and_batch(whisper: weights.Whisper, beams: int) -> Non
     recipe = DecodeRecipe(tokens_base=CAPS.tokens_base, tokens_per_s=CAPS.tokens_per_s, beams=beams)
     engine = TorchEngine(whisper, WindowRecipe(), recipe)
     spoken = waveforms(4)
-    found = engine.decode(spoken, 200, "en")
+    found = engine.decode(spoken, "en")
     for waveform, decoded in zip(spoken, found, strict=True):
-        cap = recipe.tokens_base + int(np.ceil(len(waveform) / 16_000))
+        cap = recipe.tokens_base + int(np.ceil(CAPS.tokens_per_s * len(waveform) / 16_000))
         with torch.inference_mode():
-            expected = slow(whisper, waveform, 200, cap, beams)
+            expected = slow(whisper, waveform, engine.num_frames(len(waveform) / 16_000), cap, beams)
         text = whisper.tokenizer.decode(expected, skip_special_tokens=True)
         assert decoded.text == " ".join(text.split())
         assert decoded.capped == (expected[-1] != whisper.generation.eos_token_id)
@@ -85,5 +85,5 @@ def test_as_without_cache_and_batch(whisper: weights.Whisper, beams: int) -> Non
 def test_the_batch_does_not_matter(whisper: weights.Whisper) -> None:
     spoken = waveforms(6)
     engine = TorchEngine(whisper, WindowRecipe(), DecodeRecipe(tokens_base=6, beams=4))
-    together = [decoded.text for decoded in engine.decode(spoken, 200, "en")]
-    assert together == [engine.decode([waveform], 200, "en")[0].text for waveform in spoken]
+    together = [decoded.text for decoded in engine.decode(spoken, "en")]
+    assert together == [engine.decode([waveform], "en")[0].text for waveform in spoken]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests import tiny
 
 from smallvoice import verbs
-from smallvoice.decoding import evaluate as evaluating
+from smallvoice.decoding.torch_engine import TorchEngine
 from smallvoice.errors import InputError, RecipeError
 from smallvoice.recipe import CorpusRecipe, DecodeRecipe
 from smallvoice.run_folder import RunFolder
@@ -50,15 +51,15 @@ def test_a_cut_off_evaluation_continues(
 ) -> None:
     model = str(tiny_models["english"])
     whole = verbs.evaluate(model, corpus, out=tmp_path / "whole", decode=DECODE)
-    decode, batches = evaluating.TorchEngine.decode, []
+    decode, batches = TorchEngine.decode, []
 
-    def cut_off(self: object, *arguments: object) -> object:
+    def cut_off(self: TorchEngine, waveforms: list[np.ndarray], language: str | None) -> object:
         if len(batches) == 1:
             raise KeyboardInterrupt
-        batches.append(arguments)
-        return decode(self, *arguments)  # type: ignore[arg-type]
+        batches.append(waveforms)
+        return decode(self, waveforms, language)
 
-    monkeypatch.setattr(evaluating.TorchEngine, "decode", cut_off)
+    monkeypatch.setattr(TorchEngine, "decode", cut_off)
     with pytest.raises(KeyboardInterrupt):
         verbs.evaluate(model, corpus, out=tmp_path / "cut", decode=DECODE)
     monkeypatch.undo()

@@ -12,6 +12,8 @@ import torch
 from tests import tiny
 from tests.conftest import needs_weights
 
+from smallvoice.decoding.banned import Banned
+from smallvoice.decoding.decoder import Decoder
 from smallvoice.decoding.torch_engine import TorchEngine, greedy, token_cap
 from smallvoice.model import weights
 from smallvoice.model import window as windows
@@ -23,10 +25,10 @@ from smallvoice.recipe import DecodeRecipe, WindowRecipe
 @pytest.mark.parametrize("kind", tiny.KINDS)
 def test_hypotheses_do_not_depend_on_the_batch(tiny_models: dict[str, Path], kind: str) -> None:
     engine = TorchEngine(weights.load(str(tiny_models[kind])), WindowRecipe(), DecodeRecipe(tokens_base=8))
-    waveforms = [tiny.tone(1.0 + 0.01 * number, number) for number in range(16)]
-    frames = engine.num_frames(1.2)
-    together = engine.decode(waveforms, frames, "en")
-    alone = [engine.decode([waveform], frames, "en")[0] for waveform in waveforms]
+    waveforms = [tiny.tone(1.0 + 0.2 * (7 * number % 16), number) for number in range(16)]
+    assert len({engine.num_frames(len(waveform) / 16_000) for waveform in waveforms}) > 2, "of several windows"
+    together = engine.decode(waveforms, "en")
+    alone = [engine.decode([waveform], "en")[0] for waveform in waveforms]
     assert [decoded.text for decoded in together] == [decoded.text for decoded in alone]
     assert len({decoded.text for decoded in together}) > 1, "the model hears a difference"
 
@@ -41,7 +43,7 @@ def test_cap_grows_with_duration_and_fits_the_decoder() -> None:
 def test_capped_is_told_from_ended(tiny_models: dict[str, Path]) -> None:
     whisper = weights.load(str(tiny_models["english"]))
     engine = TorchEngine(whisper, WindowRecipe(), DecodeRecipe(tokens_base=3, tokens_per_s=0.1))
-    decoded = engine.decode([tiny.tone(0.5)], engine.num_frames(0.5), "en")[0]
+    decoded = engine.decode([tiny.tone(0.5)], "en")[0]
     assert decoded.num_tokens <= 4
     assert decoded.capped == (decoded.num_tokens == 4)
 
@@ -49,17 +51,20 @@ def test_capped_is_told_from_ended(tiny_models: dict[str, Path]) -> None:
 def test_greedy_with_a_cache_equals_greedy_without(tiny_models: dict[str, Path]) -> None:
     whisper = weights.load(str(tiny_models["multilingual"]))
     network, prefix = whisper.network, prefix_ids(whisper.generation, "en")
-    mel = windows.features([tiny.tone(1.0, seed) for seed in range(3)], 200, network)
     none = torch.tensor([], dtype=torch.long)
     with torch.inference_mode():
-        encoded = windows.encode(network, mel)
-        rows, logprobs = greedy(network, encoded, prefix, [7, 7, 7], none, none)
+        states = [
+            windows.encode(network, windows.features([tiny.tone(1.0, seed)], frames, network)).last_hidden_state
+            for seed, frames in enumerate((200, 300, 200))
+        ]
+        rows, logprobs = greedy(Decoder(network, states), prefix, [7, 4, 9], Banned(none, none))
+        assert [len(row) for row in rows] == [7, 4, 9]
         for index, row in enumerate(rows):
             tokens, total = list(prefix), 0.0
             for token in row:
                 hidden = network.model.decoder(
                     input_ids=torch.tensor([tokens]),
-                    encoder_hidden_states=encoded.last_hidden_state[index : index + 1],
+                    encoder_hidden_states=states[index],
                 )
                 scores = network.proj_out(hidden.last_hidden_state[:, -1]).log_softmax(-1)[0]
                 assert token == scores.argmax()
@@ -118,7 +123,7 @@ def test_base_decodes_as_ctranslate2_does(shared_data: Path, tmp_path: Path) -> 
             suppress_blank=True,
             suppress_tokens=whisper.generation.suppress_tokens,
         )[0].sequences_ids[0]
-        ours = engine.decode([waveform], 3000, "en")[0]
+        ours = engine.decode([waveform], "en")[0]
         if " ".join(whisper.tokenizer.decode(theirs, skip_special_tokens=True).split()) != ours.text:
             differing += 1
             assert _nearly_tied(whisper, mel, prefix, theirs), ours.text
@@ -147,6 +152,5 @@ def test_real_hypotheses_do_not_depend_on_the_batch(shared_data: Path) -> None:
     paths = sorted((shared_data / "speechocean762" / "audio").rglob("*.flac"))[::150]
     waveforms = [soundfile.read(path, dtype="float32")[0] for path in paths][:16]
     engine = TorchEngine(weights.load("base"), WindowRecipe(), DecodeRecipe())
-    frames = max(engine.num_frames(len(waveform) / 16_000) for waveform in waveforms)
-    together = engine.decode(waveforms, frames, "en")
-    assert [decoded.text for decoded in together] == [engine.decode([w], frames, "en")[0].text for w in waveforms]
+    together = engine.decode(waveforms, "en")
+    assert [decoded.text for decoded in together] == [engine.decode([w], "en")[0].text for w in waveforms]

@@ -153,7 +153,7 @@ def test_a_loop_is_drawn_again_and_the_first_good_draw_is_taken(
         def num_frames(self, duration_s: float) -> int:
             return 200
 
-        def decode(self, waveforms: list[np.ndarray], frames: int, language: str | None, **how: float) -> list[Decoded]:
+        def decode(self, waveforms: list[np.ndarray], language: str | None, **how: float) -> list[Decoded]:
             asked.append(how.get("temperature", 0.0))
             text = "a bear" if asked[-1] > 0.3 else "bear " * 40
             return [Decoded(text, 3, -0.5, capped=False, words=[Word("a", 0.0, 9.0, 0.5)]) for _ in waveforms]

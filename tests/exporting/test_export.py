@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from pathlib import Path
 
@@ -11,9 +12,12 @@ import torch
 
 from smallvoice import recipe_file as recipes
 from smallvoice import using, verbs
+from smallvoice.corpus.audio import decode_flac
+from smallvoice.corpus.utterance import open_corpus
 from smallvoice.decoding.models import open_model
 from smallvoice.errors import Finding, RecipeError
-from smallvoice.exporting import export, ggml, huggingface, parity
+from smallvoice.exporting import ctranslate2, export, ggml, huggingface, parity
+from smallvoice.recipe import DecodeRecipe
 from smallvoice.storage import read_json
 from tests.conftest import needs_weights
 
@@ -178,3 +182,25 @@ def test_the_real_adapter_in_every_runtime(
         assert found["words_differ"] <= 0.1
     else:
         assert found["words_differ"] == 0.0
+
+
+@pytest.mark.slow
+@needs_weights("openai/whisper-base")
+def test_the_real_adapter_decoded_by_ctranslate2(real_clips: Path, tmp_path: Path) -> None:
+    """At the trimmed window, as smallvoice itself decodes: the words and the language of torch."""
+    pytest.importorskip("ctranslate2")
+    adapter = open_model(str(Path(__file__).parents[2] / "models" / "speechocean762_base"))
+    ctranslate2.write(adapter, tmp_path, "float16")
+    clips = [decode_flac(row.audio) for row in itertools.islice(open_corpus(real_clips).utterances("dev"), 8)]
+    converted = open_model(str(tmp_path), "ctranslate2")
+    converted.window = adapter.window
+    ours, theirs = (model.engine(DecodeRecipe()) for model in (adapter, converted))
+    assert [one.text for one in theirs.decode(clips, "en")] == [one.text for one in ours.decode(clips, "en")]
+    assert theirs.detect(clips) == ours.detect(clips)
+    timed = zip(ours.decode(clips, "en", words=True), theirs.decode(clips, "en", words=True), strict=True)
+    starts = [
+        abs(a.start_s - b.start_s)
+        for one, other in timed
+        for a, b in zip(one.words or [], other.words or [], strict=True)
+    ]
+    assert len(starts) > 20 and np.median(starts) <= 0.02 and max(starts) <= 0.3

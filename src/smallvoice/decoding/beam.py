@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 import torch
 
+from smallvoice.decoding.banned import Banned
+from smallvoice.decoding.decoder import Decoder
+
 
 @dataclass
 class _Utterance:
@@ -22,55 +25,39 @@ class _Utterance:
 
 @torch.inference_mode()
 def beam_search(
-    network: torch.nn.Module,
-    encoded: object,
-    prefix: list[int],
-    caps: list[int],
-    suppressed: torch.Tensor,
-    suppressed_first: torch.Tensor,
-    num_beams: int,
+    decoder: Decoder, prefix: list[int], caps: list[int], banned: Banned, num_beams: int
 ) -> tuple[list[list[int]], list[float]]:
     """The likeliest hypothesis per token of each utterance that `num_beams` beams find.
 
     Arguments and result are those of `torch_engine.greedy`.
     """
-    states = encoded.last_hidden_state
-    device, end = states.device, network.generation_config.eos_token_id
-    suppressed, suppressed_first = suppressed.to(device), suppressed_first.to(device)
-    utterances = [_Utterance(cap, [[] for _ in range(num_beams)]) for cap in caps]
-    # All beams of an utterance begin alike: only the first counts until they differ.
-    scores = torch.full((len(caps), num_beams), -torch.inf, device=device)
-    scores[:, 0] = 0.0
-    states = states.repeat_interleave(num_beams, dim=0)
-    inputs = torch.tensor(prefix, device=device).expand(len(caps) * num_beams, -1)
-    cache = None
-    for step in range(max(caps)):
-        output = network.model.decoder(
-            input_ids=inputs, encoder_hidden_states=states, past_key_values=cache, use_cache=True
-        )
-        cache = output.past_key_values
-        logits = network.proj_out(output.last_hidden_state[:, -1]).float()
+    device = decoder.device
+    utterances = [_Utterance(cap, [[]]) for cap in caps]
+    live = utterances
+    scores = torch.zeros(len(caps), 1, device=device)
+    inputs = torch.tensor(prefix, device=device).expand(len(caps), 1, -1)
+    while live:
+        logits = decoder.step(inputs)
         # The total is that of all tokens, as in greedy search: what may not be written is no evidence for the rest.
         logprobs = logits - logits.logsumexp(dim=-1, keepdim=True)
-        logprobs[:, suppressed] = -torch.inf
-        if step == 0:
-            logprobs[:, suppressed_first] = -torch.inf
+        banned.forbid(logprobs, first=not live[0].beams[0])
         vocabulary = logprobs.shape[-1]
-        totals = (scores.unsqueeze(-1) + logprobs.view(len(caps), num_beams, vocabulary)).flatten(1)
         # Of twice as many candidates at least `num_beams` do not end, for each beam has one end.
-        best = totals.topk(2 * num_beams, dim=-1)
+        best = (scores.unsqueeze(-1) + logprobs).flatten(1).topk(2 * num_beams, dim=-1)
         parents, tokens = best.indices // vocabulary, best.indices % vocabulary
         order = [
-            _advance(utterance, candidates, end, num_beams)
-            for utterance, candidates in zip(utterances, _rows(best.values, parents, tokens), strict=True)
+            _advance(utterance, candidates, decoder.end, num_beams)
+            for utterance, candidates in zip(live, _rows(best.values, parents, tokens), strict=True)
         ]
-        if all(utterance.done for utterance in utterances):
-            break
-        chosen = torch.tensor(order, device=device)  # shape = (batch, num_beams): which candidates go on
-        scores = best.values.gather(1, chosen)
-        inputs = tokens.gather(1, chosen).view(-1, 1)
-        rows = torch.arange(len(caps), device=device).unsqueeze(1) * num_beams + parents.gather(1, chosen)
-        cache.self_attention_cache.reorder_cache(rows.view(-1))  # cross-attention is the same for all beams
+        chosen = torch.tensor(order, device=device)  # shape = (utterances, num_beams): which candidates go on
+        scores, inputs = best.values.gather(1, chosen), tokens.gather(1, chosen).unsqueeze(-1)
+        decoder.reorder(parents.gather(1, chosen))
+        going = [place for place, utterance in enumerate(live) if not utterance.done]
+        if len(going) <= len(live) / 2:
+            live = [live[place] for place in going]
+            kept = torch.tensor(going, dtype=torch.long, device=device)
+            decoder.keep(kept)
+            scores, inputs = scores[kept], inputs[kept]
     return _best(utterances)
 
 

@@ -4,28 +4,42 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from smallvoice.corpus.audio import decode_flac
 from smallvoice.corpus.utterance import Utterance
 from smallvoice.decoding.torch_engine import Decoded
+from smallvoice.recipe import DecodeRecipe
 
 _Item = TypeVar("_Item")
-_Kind = TypeVar("_Kind")
 POOL_BYTES = 64 * 2**20
+MAX_FRAMES = 8 * 3_000
+"""Log-mel frames of a batch: the keys and values of the audio are kept for each, 0.3 GB for whisper-base."""
 
 
 class Engine(Protocol):
-    """Turns waveforms of one window into text."""
+    """Turns waveforms into text."""
+
+    recipe: DecodeRecipe
+
+    def facts(self) -> dict[str, Any]:
+        """What decodes: `runtime`, `device`, `precision`."""
+        ...
 
     def num_frames(self, duration_s: float) -> int:
         """The window of an utterance, in log-mel frames."""
         ...
 
-    def decode(self, waveforms: list[np.ndarray], frames: int, language: str | None) -> list[Decoded]:
-        """Decode utterances of one window."""
+    def detect(self, waveforms: list[np.ndarray]) -> list[str]:
+        """Guess the language of each utterance."""
+        ...
+
+    def decode(
+        self, waveforms: list[np.ndarray], language: str | None, *, words: bool = False, temperature: float = 0.0
+    ) -> list[Decoded]:
+        """Decode utterances, each at its own window; with `words`, when each word was said."""
         ...
 
 
@@ -34,28 +48,34 @@ def decode_utterances(
 ) -> Iterator[list[tuple[Utterance, Decoded]]]:
     """Decode a stream of utterances, batch by batch, in pools of about 64 MB.
 
-    A batch holds utterances of one window and one language, in order of duration: they end at about the same
-    step. `language` is that of rows that do not say theirs.
+    A batch holds utterances of one language, in order of duration: they end at about the same step. `language` is that
+    of rows that do not say theirs.
     """
-
-    def kind(utterance: Utterance) -> tuple[int, str | None]:
-        return engine.num_frames(utterance.duration_s), utterance.language or language
-
     for pool in _pools(utterances):
-        ordered = sorted(pool, key=lambda utterance: (utterance.duration_s, utterance.id))
-        for (frames, spoken), batch in batches(ordered, kind, batch_size):
-            waveforms = [decode_flac(utterance.audio) for utterance in batch]
-            yield list(zip(batch, engine.decode(waveforms, frames, spoken), strict=True))
+        spoken: dict[str | None, list[Utterance]] = defaultdict(list)
+        for utterance in sorted(pool, key=lambda utterance: (utterance.duration_s, utterance.id)):
+            spoken[utterance.language or language].append(utterance)
+        for code, rows in spoken.items():
+            for batch in batches(rows, lambda row: row.duration_s, engine, batch_size):
+                waveforms = [decode_flac(utterance.audio) for utterance in batch]
+                yield list(zip(batch, engine.decode(waveforms, code), strict=True))
 
 
-def batches(items: Iterable[_Item], kind: Callable[[_Item], _Kind], size: int) -> Iterator[tuple[_Kind, list[_Item]]]:
-    """Items of one kind, such as a window, at most `size` at once and in their order; kinds as they first come."""
-    buckets: dict[_Kind, list[_Item]] = defaultdict(list)
+def batches(
+    items: Iterable[_Item], duration_s: Callable[[_Item], float], engine: Engine, size: int
+) -> Iterator[list[_Item]]:
+    """Items in their order, at most `size` at once and no more than `MAX_FRAMES` of window."""
+    batch: list[_Item] = []
+    widest = 0
     for item in items:
-        buckets[kind(item)].append(item)
-    for found, bucket in buckets.items():
-        for start in range(0, len(bucket), size):
-            yield found, bucket[start : start + size]
+        frames = engine.num_frames(duration_s(item))
+        if batch and (len(batch) == size or max(widest, frames) * (len(batch) + 1) > MAX_FRAMES):
+            yield batch
+            batch, widest = [], 0
+        batch.append(item)
+        widest = max(widest, frames)
+    if batch:
+        yield batch
 
 
 def _pools(utterances: Iterable[Utterance]) -> Iterator[list[Utterance]]:

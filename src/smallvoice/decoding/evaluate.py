@@ -15,11 +15,10 @@ from smallvoice.corpus.select import parse
 from smallvoice.corpus.transcripts.segment import NOTHING_LOST
 from smallvoice.corpus.utterance import Corpus, Utterance, open_corpus
 from smallvoice.decoding import silence
-from smallvoice.decoding.engine import decode_utterances
+from smallvoice.decoding.engine import Engine, decode_utterances
 from smallvoice.decoding.models import Model, open_model
-from smallvoice.decoding.torch_engine import Decoded, TorchEngine
+from smallvoice.decoding.torch_engine import Decoded
 from smallvoice.errors import InputError
-from smallvoice.model import device
 from smallvoice.recipe import DecodeRecipe
 from smallvoice.run_folder import RunFolder
 from smallvoice.scoring.scores import score
@@ -50,6 +49,7 @@ def evaluate(
     language: str | None = None,
     select: str | None = None,
     beams: int | None = None,
+    runtime: str | None = None,
     report: Report = lambda done, total: None,
 ) -> dict[str, Any]:
     """Decode a split freely, write `hypotheses/<system>.<split>.jsonl`, and score it.
@@ -64,6 +64,7 @@ def evaluate(
         language: of rows that do not say theirs.
         select: only the rows for which this holds, such as `age_years < 18`.
         beams: instead of those of `decode`, of the model's run, or of the defaults.
+        runtime: what decodes; see `open_model`.
 
     Returns:
         The model's block of `evaluation_results.json`.
@@ -74,10 +75,10 @@ def evaluate(
     corpus = open_corpus(corpus_folder)
     total = corpus.splits().get(split, 0)
     utterances = corpus.utterances(split, select)
-    model = open_model(model_name)
+    model = open_model(model_name, runtime)
     decode = _options(decode or model.decode or DecodeRecipe(), beams)
     language = language or corpus.facts["language"] or (model.facts.language if model.facts else None)
-    engine = TorchEngine(model.whisper, model.window, decode)
+    engine = model.engine(decode)
     run = RunFolder(out)
     path = run.hypotheses(model.system, split)
     key = digest(corpus.facts["key"], split, select, asdict(decode), asdict(model.window), language)
@@ -105,7 +106,7 @@ def evaluate(
     silent = silence.probe(engine, language or _first_language(rows), decode.batch_size)
     write_jsonl(path, rows)
     partial.remove()
-    block = {**_block(model, corpus, rows, split, select, decode, seconds), "silence": silent}
+    block = {**_block(model, engine, corpus, rows, split, select, seconds), "silence": silent}
     _add_result(run.evaluation(split), model.system, split, block)
     return block
 
@@ -187,11 +188,11 @@ def _undecodable(corpus: Corpus, split: str, model: Model, select: str | None) -
 
 def _block(
     model: Model,
+    engine: Engine,
     corpus: Corpus,
     rows: list[dict[str, Any]],
     split: str,
     select: str | None,
-    decode: DecodeRecipe,
     seconds: float | None,
 ) -> dict[str, Any]:
     """What `evaluation_results.json` holds of one model."""
@@ -213,12 +214,11 @@ def _block(
             "key": corpus.facts["key"],
         },
         "decoding": {
-            **asdict(decode),
-            "search": "greedy" if decode.beams == 1 else f"{decode.beams} beams",
+            **asdict(engine.recipe),
+            "search": "greedy" if engine.recipe.beams == 1 else f"{engine.recipe.beams} beams",
             "timestamps": False,
             "window": asdict(model.window),
-            "device": device.describe(model.whisper.network.device),
-            "precision": "float32",
+            **engine.facts(),
         },
         "audio_s": audio_s,
         "decode_s": seconds,

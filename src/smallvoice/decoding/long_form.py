@@ -9,8 +9,8 @@ import numpy as np
 
 from smallvoice.corpus.audio import SAMPLING_RATE, Int16, as_float
 from smallvoice.decoding import speech
-from smallvoice.decoding.engine import batches
-from smallvoice.decoding.torch_engine import Decoded, TorchEngine
+from smallvoice.decoding.engine import Engine, batches
+from smallvoice.decoding.torch_engine import Decoded
 from smallvoice.decoding.word_times import Word
 from smallvoice.scoring.hallucination import COMPRESSION_RATIO, compression_ratio
 
@@ -43,7 +43,7 @@ class Segment:
 
 def transcribe(
     samples: Int16,
-    engine: TorchEngine,
+    engine: Engine,
     language: str | None,
     report: Report = lambda seconds, whole: None,
 ) -> list[Segment]:
@@ -63,11 +63,11 @@ def transcribe(
     segments: list[Segment] = []
     done_s, whole_s = 0.0, sum(map(_length_s, found))
     ordered = sorted(found, key=_length_s)
-    for frames, batch in batches(ordered, lambda span: engine.num_frames(_length_s(span)), engine.recipe.batch_size):
+    for batch in batches(ordered, _length_s, engine, engine.recipe.batch_size):
         waveforms = [as_float(np.asarray(samples[first:last])) for first, last in batch]
-        decoded = engine.decode(waveforms, frames, language, words=True)
+        decoded = engine.decode(waveforms, language, words=True)
         for span, waveform, one in zip(batch, waveforms, decoded, strict=True):
-            segments.append(_segment(span, spoken, *_guarded(engine, waveform, frames, language, one)))
+            segments.append(_segment(span, spoken, *_guarded(engine, waveform, language, one)))
         done_s += sum(map(_length_s, batch))
         report(done_s, whole_s)
     return sorted((segment for segment in segments if segment.text), key=lambda segment: segment.start_s)
@@ -77,14 +77,12 @@ def _length_s(span: speech.Span) -> float:
     return (span[1] - span[0]) / SAMPLING_RATE
 
 
-def _guarded(
-    engine: TorchEngine, waveform: np.ndarray, frames: int, language: str | None, decoded: Decoded
-) -> tuple[Decoded, float]:
+def _guarded(engine: Engine, waveform: np.ndarray, language: str | None, decoded: Decoded) -> tuple[Decoded, float]:
     """What was decoded, or where it loops the first draw that does not; with its temperature."""
     if not loops(decoded):
         return decoded, 0.0
     for temperature in TEMPERATURES:
-        again = engine.decode([waveform], frames, language, words=True, temperature=temperature)[0]
+        again = engine.decode([waveform], language, words=True, temperature=temperature)[0]
         if not loops(again) and again.avg_logprob > MIN_LOGPROB:
             return again, temperature
     return decoded, 0.0

@@ -1,12 +1,14 @@
-"""What a user calls a model: a run, what it trained, a folder of weights, or a name."""
+"""What a user calls a model: a run, what it trained, an export, a folder of weights, or a name."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from smallvoice import recipe_file as recipes
-from smallvoice.errors import InputError
+from smallvoice.decoding.engine import Engine
+from smallvoice.decoding.torch_engine import TorchEngine
+from smallvoice.errors import InputError, RecipeError, require
 from smallvoice.model import adapt, device, saving, tuned, weights
 from smallvoice.model.prompt import allow_empty_text
 from smallvoice.model.weights import Whisper
@@ -14,6 +16,11 @@ from smallvoice.model.window import FULL_WINDOW
 from smallvoice.recipe import DecodeRecipe, WindowRecipe
 from smallvoice.run_folder import RunFolder
 from smallvoice.storage import file_digest
+
+TORCH = "torch"
+CTRANSLATE2 = "ctranslate2"
+RUNTIMES = (TORCH, CTRANSLATE2)
+"""What can decode."""
 
 
 @dataclass
@@ -31,31 +38,65 @@ class Model:
     """The run that trained it."""
     decode: DecodeRecipe | None
     """How its run decodes."""
+    converted: Path | None = None
+    """The CTranslate2 folder that decodes; else torch does. Then `whisper` has no weights."""
 
     @property
     def system(self) -> str:
         """How its files are called."""
-        return "tuned" if self.parameters.trainable else "base"
+        return "tuned" if self.facts or self.parameters.trainable else "base"
+
+    def engine(self, decode: DecodeRecipe) -> Engine:
+        """What decodes with it."""
+        if self.converted is None:
+            return TorchEngine(self.whisper, self.window, decode)
+        require("ctranslate2", extra="transcribe", why="Decoding with CTranslate2")
+        from smallvoice.decoding.ctranslate2_engine import CTranslate2Engine
+
+        return CTranslate2Engine(self.converted, self.whisper, self.window, decode)
 
     def output(self, decoded: str, wish: str, language: str | None) -> str:
         """What is scored: the tuned model's text in the corpus's style, any other model's as it is."""
         return self.facts.output(decoded, wish, language) if self.facts else decoded
 
 
-def open_model(name: str) -> Model:
+def open_model(name: str, runtime: str | None = None) -> Model:
     """Load a run, an adapter, a Hugging Face or CTranslate2 folder, or a name.
+
+    Args:
+        runtime: `torch`, or `ctranslate2` for a CTranslate2 folder; by itself an export of smallvoice's to CTranslate2
+            decodes there, everything else in torch.
 
     Raises:
         InputError: a folder that is none of these, or an adapter that does not fit its base.
+        RecipeError: a runtime that is not known, or not this model's.
         WeightsError: the (base) weights cannot be had.
     """
+    if runtime not in (None, *RUNTIMES):
+        raise RecipeError(f"--runtime {runtime}: not known. There are: {', '.join(RUNTIMES)}.")
     folder = Path(name).expanduser()
-    if folder.is_dir() and (result := _tuned_in(folder)):
+    converted = (folder / "model.bin").is_file()
+    if runtime == CTRANSLATE2 and not converted:
+        raise RecipeError(
+            f"{name} is no CTranslate2 folder. Make one: smallvoice export {name} --to ctranslate2 --precision int8"
+        )
+    if not converted and folder.is_dir() and (result := _tuned_in(folder)):
         return _tuned(result)
     whisper = weights.load(name)
     parameters = adapt.ParameterCount(0, adapt.count_parameters(whisper.network).total)
-    whisper.network.to(device.best_device())
-    return Model(whisper, FULL_WINDOW, None, parameters, weights.fingerprint(name), None, None)
+    facts = tuned.read(folder) if converted else None
+    there = converted and runtime != TORCH and (runtime == CTRANSLATE2 or facts is not None)
+    whisper.network.to("meta" if there else device.best_device())
+    return Model(
+        whisper=replace(whisper, name=facts.base) if facts else whisper,
+        window=facts.window if facts else FULL_WINDOW,
+        facts=facts,
+        parameters=parameters,
+        key=f"{CTRANSLATE2 if there else ''}{weights.fingerprint(name)}",
+        run=None,
+        decode=facts.decode if facts else None,
+        converted=folder if there else None,
+    )
 
 
 def _tuned_in(folder: Path) -> Path | None:

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from smallvoice.decoding.engine import batches
-from smallvoice.decoding.torch_engine import TorchEngine
+from smallvoice.decoding.engine import Engine, batches
 from smallvoice.model.features import SAMPLE_RATE
 
 DURATIONS_S = (1.0, 3.0, 6.0)
@@ -32,15 +31,15 @@ def clips() -> list[tuple[str, np.ndarray]]:
     return found
 
 
-def probe(engine: TorchEngine, language: str | None, batch_size: int) -> dict[str, Any]:
+def probe(engine: Engine, language: str | None, batch_size: int) -> dict[str, Any]:
     """How many clips without speech the model writes words for, and which.
 
     Returns:
         `clips`, `with_words`, and `written`: kind, duration and text of those.
     """
     written = []
-    for frames, batch in batches(clips(), lambda clip: engine.num_frames(len(clip[1]) / SAMPLE_RATE), batch_size):
-        decoded = engine.decode([sound for _, sound in batch], frames, language)
+    for batch in batches(clips(), lambda clip: len(clip[1]) / SAMPLE_RATE, engine, batch_size):
+        decoded = engine.decode([sound for _, sound in batch], language)
         for (kind, sound), one in zip(batch, decoded, strict=True):
             if any(character.isalnum() for character in one.text):
                 written.append({"kind": kind, "duration_s": len(sound) / SAMPLE_RATE, "text": one.text})

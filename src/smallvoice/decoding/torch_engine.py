@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 
+from smallvoice.decoding import language as languages
+from smallvoice.decoding.banned import Banned
 from smallvoice.decoding.beam import beam_search
+from smallvoice.decoding.decoder import Decoder
 from smallvoice.decoding.word_times import Word, word_times
 from smallvoice.model import window as windows
+from smallvoice.model.device import describe
 from smallvoice.model.features import SAMPLE_RATE
 from smallvoice.model.prompt import prefix_ids
 from smallvoice.model.weights import Whisper
 from smallvoice.recipe import DecodeRecipe, WindowRecipe
+
+CPU_FRAMES = 4_000
+"""Log-mel frames that are encoded at once on a CPU: what lies between two layers stays in its cache."""
+GPU_FRAMES = 96_000
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True)
@@ -37,36 +49,42 @@ def token_cap(duration_s: float, recipe: DecodeRecipe, max_positions: int, prefi
 
 
 class TorchEngine:
-    """A loaded Whisper that turns waveforms of one window into text."""
+    """A loaded Whisper that turns waveforms into text."""
 
     def __init__(self, whisper: Whisper, window: WindowRecipe, recipe: DecodeRecipe) -> None:
         self.whisper = whisper
         self.window = window
         self.recipe = recipe
         self._max_frames = windows.max_frames(whisper.network)
-        config = whisper.generation
-        self._suppressed = torch.tensor(config.suppress_tokens or [], dtype=torch.long)
-        self._suppressed_first = torch.tensor(config.begin_suppress_tokens or [], dtype=torch.long)
+        self._banned = Banned.of(whisper.generation, whisper.network.device)
 
     def num_frames(self, duration_s: float) -> int:
         """The window of an utterance, in log-mel frames."""
         return windows.num_frames(duration_s, self.window, self._max_frames)
 
+    def facts(self) -> dict[str, Any]:
+        """What decodes: runtime, device, precision."""
+        return {"runtime": "torch", "device": describe(self.whisper.network.device), "precision": "float32"}
+
+    @torch.inference_mode()
+    def detect(self, waveforms: list[np.ndarray]) -> list[str]:
+        """Guess the language of each utterance; a code such as `en`.
+
+        Raises:
+            InputError: the model is English-only.
+        """
+        places = self._parts(waveforms)
+        found = [name for states in self._encoded(waveforms, places) for name in languages.guess(self.whisper, states)]
+        return in_order(found, places)
+
     @torch.inference_mode()
     def decode(
-        self,
-        waveforms: list[np.ndarray],
-        frames: int,
-        language: str | None,
-        *,
-        words: bool = False,
-        temperature: float = 0.0,
+        self, waveforms: list[np.ndarray], language: str | None, *, words: bool = False, temperature: float = 0.0
     ) -> list[Decoded]:
-        """Decode utterances of one window.
+        """Decode utterances, each at its own window.
 
         Args:
             waveforms: float32 at 16 kHz, each of shape = (num_samples,).
-            frames: their window in log-mel frames.
             language: forced where the model has languages.
             words: find out when each word was said.
             temperature: above 0 tokens are drawn, whatever the recipe's beams: the same ones each time.
@@ -76,84 +94,121 @@ class TorchEngine:
         """
         network = self.whisper.network
         prefix = prefix_ids(self.whisper.generation, language)
-        positions = network.config.max_target_positions
-        durations_s = [len(waveform) / SAMPLE_RATE for waveform in waveforms]
+        positions = network.config.max_target_positions - int(words)  # the pass that finds times adds the end token
+        places = self._parts(waveforms)
+        durations_s = [len(waveforms[place]) / SAMPLE_RATE for part in places for place in part]
         caps = [token_cap(duration_s, self.recipe, positions, len(prefix)) for duration_s in durations_s]
-        if words:  # the pass that finds their times adds the end token
-            caps = [min(cap, positions - len(prefix) - 1) for cap in caps]
-        encoded = windows.encode(network, windows.features(waveforms, frames, network))
-        search = (network, encoded, prefix, caps, self._suppressed, self._suppressed_first)
+        states = self._encoded(waveforms, places)
+        search = (Decoder(network, states), prefix, caps, self._banned)
         if self.recipe.beams == 1 or temperature:
             tokens, logprobs = greedy(*search, temperature)
         else:
             tokens, logprobs = beam_search(*search, self.recipe.beams)
-        end = self.whisper.generation.eos_token_id
-        decoded = [self._decoded(row, logprob, end) for row, logprob in zip(tokens, logprobs, strict=True)]
-        if not words:
-            return decoded
-        texts = [[token for token in row if token != end] for row in tokens]
-        timed = word_times(self.whisper, encoded.last_hidden_state, prefix, texts, durations_s, language)
-        return [replace(one, words=found) for one, found in zip(decoded, timed, strict=True)]
+        decoded = [self._decoded(row, logprob) for row, logprob in zip(tokens, logprobs, strict=True)]
+        if words:
+            timed = self._words(states, prefix, tokens, durations_s, language)
+            decoded = [replace(one, words=found) for one, found in zip(decoded, timed, strict=True)]
+        return in_order(decoded, places)
 
-    def _decoded(self, tokens: list[int], logprob: float, end: int) -> Decoded:
-        ended = bool(tokens) and tokens[-1] == end
+    def _parts(self, waveforms: list[np.ndarray]) -> list[list[int]]:
+        on_cpu = self.whisper.network.device.type == "cpu"
+        return by_window(waveforms, self, CPU_FRAMES if on_cpu else GPU_FRAMES)
+
+    def _encoded(self, waveforms: list[np.ndarray], places: list[list[int]]) -> list[torch.Tensor]:
+        """The encoder's output of each part, shape = (utterances, positions, d_model)."""
+        network = self.whisper.network
+        encoded = []
+        for part in places:
+            frames = self.num_frames(len(waveforms[part[0]]) / SAMPLE_RATE)
+            mel = windows.features([waveforms[place] for place in part], frames, network)
+            encoded.append(windows.encode(network, mel).last_hidden_state)
+        return encoded
+
+    def _words(
+        self,
+        states: list[torch.Tensor],
+        prefix: list[int],
+        tokens: list[list[int]],
+        durations_s: list[float],
+        language: str | None,
+    ) -> list[list[Word]]:
+        end = self.whisper.generation.eos_token_id
+        texts = [[token for token in row if token != end] for row in tokens]
+        timed: list[list[Word]] = []
+        for part in states:
+            these = slice(len(timed), len(timed) + len(part))
+            timed += word_times(self.whisper, part, prefix, texts[these], durations_s[these], language)
+        return timed
+
+    def _decoded(self, tokens: list[int], logprob: float) -> Decoded:
+        ended = bool(tokens) and tokens[-1] == self.whisper.generation.eos_token_id
         text = self.whisper.tokenizer.decode(tokens, skip_special_tokens=True)
         num_tokens = len(tokens) - ended
         return Decoded(" ".join(text.split()), num_tokens, logprob / max(1, len(tokens)), capped=not ended)
 
 
+class _Windowed(Protocol):
+    def num_frames(self, duration_s: float) -> int: ...
+
+
+def by_window(waveforms: list[np.ndarray], engine: _Windowed, most_frames: int) -> list[list[int]]:
+    """Places of utterances that can be encoded together: of one window, and no more than `most_frames` of it."""
+    of_window: dict[int, list[int]] = defaultdict(list)
+    for place, waveform in enumerate(waveforms):
+        of_window[engine.num_frames(len(waveform) / SAMPLE_RATE)].append(place)
+    parts = []
+    for frames, found in of_window.items():
+        size = max(1, most_frames // frames)
+        parts += [found[start : start + size] for start in range(0, len(found), size)]
+    return parts
+
+
+def in_order(found: Sequence[_Found], places: list[list[int]]) -> list[_Found]:
+    """What was found of each utterance, in the order in which they were given."""
+    flat = [place for part in places for place in part]
+    return [one for _, one in sorted(zip(flat, found, strict=True), key=lambda pair: pair[0])]
+
+
 def greedy(
-    network: torch.nn.Module,
-    encoded: object,
-    prefix: list[int],
-    caps: list[int],
-    suppressed: torch.Tensor,
-    suppressed_first: torch.Tensor,
-    temperature: float = 0.0,
+    decoder: Decoder, prefix: list[int], caps: list[int], banned: Banned, temperature: float = 0.0
 ) -> tuple[list[list[int]], list[float]]:
-    """Greedy search with a key-value cache.
+    """The likeliest next token, again and again.
 
     Args:
-        encoded: the encoder's output for a batch.
         prefix: token ids forced at the start, equal for the batch.
         caps: the most new tokens of each utterance.
-        suppressed: token ids never written; `suppressed_first`: not written as the first token.
         temperature: above 0 the next token is drawn, with a seed of its own.
 
     Returns:
         For each utterance its new tokens (the last is the end token unless the cap came first) and the sum of
         their log-probabilities.
     """
-    end = network.generation_config.eos_token_id
-    states = encoded.last_hidden_state
-    device = states.device
-    suppressed, suppressed_first = suppressed.to(device), suppressed_first.to(device)
+    device = decoder.device
     rows: list[list[int]] = [[] for _ in caps]
-    logprobs = torch.zeros(len(caps), device=device)
-    active = [True] * len(caps)
-    inputs = torch.tensor(prefix, device=device).expand(len(caps), -1)
+    logprobs = [0.0] * len(caps)
+    live = list(range(len(caps)))
+    active = set(live)
+    inputs = torch.tensor(prefix, device=device).expand(len(caps), 1, -1)
     drawing = torch.Generator(device).manual_seed(0)
-    cache = None
-    for step in range(max(caps)):
-        output = network.model.decoder(
-            input_ids=inputs, encoder_hidden_states=states, past_key_values=cache, use_cache=True
-        )
-        cache = output.past_key_values
-        logits = network.proj_out(output.last_hidden_state[:, -1]).float()
-        logits[:, suppressed] = -torch.inf
-        if step == 0:
-            logits[:, suppressed_first] = -torch.inf
+    while active:
+        logits = decoder.step(inputs)[:, 0]
+        banned.forbid(logits, first=not rows[live[0]])
         if temperature:
             chosen = torch.multinomial((logits / temperature).softmax(dim=-1), 1, generator=drawing)
         else:
             chosen = logits.argmax(dim=-1, keepdim=True)
         chances = logits.gather(1, chosen)[:, 0] - logits.logsumexp(dim=-1)
-        logprobs += torch.where(torch.tensor(active, device=device), chances, 0.0)
-        for index, token in enumerate(chosen[:, 0].tolist()):
-            if active[index]:
+        for index, token, chance in zip(live, chosen[:, 0].tolist(), chances.tolist(), strict=True):
+            if index in active:
                 rows[index].append(token)
-                active[index] = token != end and len(rows[index]) < caps[index]
-        if not any(active):
-            break
-        inputs = chosen
-    return rows, logprobs.tolist()
+                logprobs[index] += chance
+                if token == decoder.end or len(rows[index]) == caps[index]:
+                    active.remove(index)
+        inputs = chosen[:, None]
+        going = [place for place, index in enumerate(live) if index in active]
+        if len(going) <= len(live) / 2:
+            live = [live[place] for place in going]
+            kept = torch.tensor(going, dtype=torch.long, device=device)
+            decoder.keep(kept)
+            inputs = inputs[kept]
+    return rows, logprobs

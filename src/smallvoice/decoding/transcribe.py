@@ -6,7 +6,7 @@ import glob
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,7 @@ from smallvoice import recipe_file as recipes
 from smallvoice.corpus.audio import SAMPLING_RATE, Int16, as_float, load_16k
 from smallvoice.corpus.transcripts.segment import AUDIO_SUFFIXES
 from smallvoice.decoding import long_form, writers
-from smallvoice.decoding.language import detect
 from smallvoice.decoding.models import Model, open_model
-from smallvoice.decoding.torch_engine import TorchEngine
 from smallvoice.decoding.writers import Transcript
 from smallvoice.errors import InputError, RecipeError, SmallvoiceError
 from smallvoice.recipe import DecodeRecipe
@@ -69,7 +67,7 @@ class Transcriber:
         self.language = language or (model.facts.language if model.facts else None)
         self.formats = [*dict.fromkeys([*(formats or []), "json"])]  # the JSON last: it says that all is there
         self.passage = passage
-        self.engine = TorchEngine(model.whisper, model.window, self.decode)
+        self.engine = model.engine(self.decode)
 
     def facts(self) -> dict[str, Any]:
         """What a reader of a transcript must know of how it was made."""
@@ -78,6 +76,7 @@ class Transcriber:
             "model": self.model.whisper.name,
             "adapter_sha256": self.model.key if self.model.parameters.trainable else None,
             "decoding": {**asdict(self.decode), "window": recipes.as_dict(self.model.window)},
+            "engine": self.engine.facts(),
         }
 
     def transcribe(self, samples: Int16, report: long_form.Report = lambda seconds, whole: None) -> Transcript:
@@ -99,7 +98,7 @@ class Transcriber:
         if self.language or not self.model.whisper.generation.is_multilingual:
             return self.language
         first = as_float(np.asarray(samples[: round(long_form.SHORT_S * SAMPLING_RATE)]))
-        return detect(self.model.whisper, [first], self.engine.num_frames(len(first) / SAMPLING_RATE))[0]
+        return self.engine.detect([first])[0]
 
     def do(self, work: Work, report: long_form.Report = lambda seconds, whole: None) -> Done:
         """One recording to its files. An error is that file's own."""
@@ -180,7 +179,13 @@ def _file(out: Path, name: str) -> Path:
 
 
 def transcriber(
-    model: str, language: str | None, beams: int | None, formats: list[str], passage: Path | None
+    model: str,
+    *,
+    language: str | None = None,
+    beams: int | None = None,
+    formats: Sequence[str] = (),
+    passage: Path | None = None,
+    runtime: str | None = None,
 ) -> Transcriber:
     """Open a model and check what is asked of it.
 
@@ -191,11 +196,11 @@ def transcriber(
     if unknown:
         raise RecipeError(f"--format {', '.join(unknown)}: not known. There are: {', '.join(writers.FORMATS)}.")
     text = read_text(passage) if passage else None
-    opened = open_model(model)
+    opened = open_model(model, runtime)
     known = opened.whisper.generation.lang_to_id if opened.whisper.generation.is_multilingual else {"<|en|>": 0}
     if language and f"<|{language}|>" not in known:
         raise RecipeError(f"--language {language}: this model knows {', '.join(sorted(name[2:-2] for name in known))}.")
-    return Transcriber(opened, language=language, beams=beams, formats=formats, passage=text)
+    return Transcriber(opened, language=language, beams=beams, formats=list(formats), passage=text)
 
 
 def find(sources: list[Path], out: Path | None) -> list[Work]:

@@ -75,7 +75,7 @@ def word_times(
         starts = _token_starts(weights, len(prefix)) * SECONDS_PER_POSITION
         logits = network.proj_out(hidden.last_hidden_state[row, len(prefix) - 1 : length - 2]).float()
         logprobs = logits.log_softmax(dim=-1).gather(1, torch.tensor(text, device=states.device)[:, None])[:, 0]
-        found.append(_words(whisper.tokenizer, text, starts.tolist(), logprobs.tolist(), language))
+        found.append(words_of(whisper.tokenizer, text, starts.tolist(), logprobs.tolist(), language))
     return found
 
 
@@ -134,7 +134,11 @@ def _token_starts(weights: torch.Tensor, prefix: int) -> NDArray[np.float64]:
     spread = weights.std(dim=-2, keepdim=True, unbiased=False).clamp(min=1e-9)
     normal = (weights - weights.mean(dim=-2, keepdim=True)) / spread
     matrix = _smoothed(normal).mean(dim=0)[prefix - 1 : -1]
-    tokens, positions = warp(-matrix.cpu().double().numpy())
+    return token_starts(*warp(-matrix.cpu().double().numpy()))
+
+
+def token_starts(tokens: NDArray[np.int64], positions: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Where each token begins on a path of tokens and positions, shape = (tokens,)."""
     begins = np.flatnonzero(np.diff(tokens, prepend=-1))
     return positions[begins].astype(np.float64)
 
@@ -175,10 +179,16 @@ def warp(cost: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64
     return steps[:, 0], steps[:, 1]
 
 
-def _words(
+def words_of(
     tokenizer: WhisperTokenizer, text: list[int], starts: list[float], logprobs: list[float], language: str | None
 ) -> list[Word]:
-    """Tokens to words; punctuation belongs to the word before it, and takes no time."""
+    """Tokens to words; punctuation belongs to the word before it, and takes no time.
+
+    Args:
+        text: token ids, without the end token.
+        starts: when each token begins, and when the last one ends, in seconds.
+        logprobs: of each token, natural logarithm.
+    """
     words: list[Word] = []
     for first, last, spoken in split(tokenizer, text, language):
         written = tokenizer.decode(text[first:last]).strip()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from smallvoice.corpus.utterance import Utterance, open_corpus
 from smallvoice.decoding.models import Model, open_model
 from smallvoice.errors import Finding, InputError, RecipeError, require
 from smallvoice.exporting import ctranslate2, ggml, huggingface, parity
+from smallvoice.model import tuned
 from smallvoice.model.bottleneck import Bottleneck
 from smallvoice.run_folder import RunFolder
 from smallvoice.storage import read_json, write_json
@@ -58,6 +59,8 @@ def export(
     for package in kind.needs:
         require(package, extra="export", why=f"Exporting to {form}")
     model = open_model(model_name)
+    if model.converted:
+        raise RecipeError(f"{model_name} is an export already: export the run or the adapter that it was made of.")
     if any(isinstance(module, Bottleneck) for module in model.whisper.network.modules()):
         raise RecipeError(
             f"{model_name}: bottleneck adapters do not merge into the model, so no other runtime takes them."
@@ -74,6 +77,8 @@ def export(
     written = fresh / kind.file if kind.file else fresh
     try:
         kind.write(model, written, precision)
+        if model.facts:
+            tuned.write(fresh, model.facts if model.facts.decode else replace(model.facts, decode=model.decode))
         found, window = parity.check(model, clips, partial(kind.hear, written, precision), precision, language)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)

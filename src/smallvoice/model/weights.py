@@ -88,6 +88,15 @@ class Whisper:
     def generation(self) -> GenerationConfig:
         return self.network.generation_config
 
+    def require_languages(self) -> None:
+        """Stop where there is but one language to guess.
+
+        Raises:
+            InputError: the model is English-only.
+        """
+        if not self.generation.is_multilingual:
+            raise InputError(f"{self.name} is English-only: it cannot tell languages apart.")
+
 
 def offline() -> bool:
     """Whether the user has switched the hub off, as huggingface_hub reads it."""

@@ -60,12 +60,17 @@ def features(
     """
     num_mels, device = network.config.num_mel_bins, network.device
     if views is None:
-        return log_mel(_filled(waveforms, frames * HOP_LENGTH).to(device), num_mels)
+        return log_mel_of(waveforms, frames, num_mels, device)
     rows = [
         log_mel(_filled([waveform], frames * view.hop).to(device), num_mels, view)
         for waveform, view in zip(waveforms, views, strict=True)
     ]
     return torch.cat(rows)
+
+
+def log_mel_of(waveforms: list[np.ndarray], frames: int, num_mels: int, device: torch.device) -> torch.Tensor:
+    """`features` of utterances as they are, for a network that is not torch's."""
+    return log_mel(_filled(waveforms, frames * HOP_LENGTH).to(device), num_mels)
 
 
 def _filled(waveforms: list[np.ndarray], num_samples: int) -> torch.Tensor:

@@ -24,6 +24,8 @@ from transformers import WhisperConfig
 
 from smallvoice.corpus.audio import decode_flac
 from smallvoice.corpus.utterance import Utterance
+from smallvoice.decoding.banned import Banned
+from smallvoice.decoding.decoder import Decoder
 from smallvoice.decoding.torch_engine import greedy
 from smallvoice.model import adapt
 from smallvoice.model import window as windows
@@ -244,10 +246,10 @@ def _measure_decoding(setup: Setup, found: Measured) -> None:
     _finish(network.device)
     encode_s = time.perf_counter() - started
     found.encode_s_per_flop = encode_s / (len(batch) * estimate.forward_flop(network.config, frames, 0))
-    end = torch.tensor([setup.whisper.generation.eos_token_id])
+    never_ends = Banned(*[torch.tensor([network.generation_config.eos_token_id], device=network.device)] * 2)
     prefix = prefix_ids(setup.whisper.generation, batch[0].language or setup.language)
     started = time.perf_counter()
-    greedy(network, encoded, prefix, [DECODED_TOKENS] * len(batch), end, end)
+    greedy(Decoder(network, [encoded.last_hidden_state]), prefix, [DECODED_TOKENS] * len(batch), never_ends)
     _finish(network.device)
     found.token_s = (time.perf_counter() - started) / DECODED_TOKENS
 

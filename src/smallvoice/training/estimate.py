@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from transformers import WhisperConfig
 
+from smallvoice.decoding.engine import MAX_FRAMES
+from smallvoice.decoding.torch_engine import CPU_FRAMES
 from smallvoice.model import adapt
 
 TOKENS_PER_S = 3.0
@@ -49,5 +51,18 @@ def memory_bytes(
     vectors = KEPT_VECTORS + (COPIED_VECTORS if copies else 0)
     kept = vectors * 4 * config.d_model * config.encoder_layers * frames / 2
     logits = 3 * 4 * config.vocab_size * TOKENS_PER_S * frames / 100
-    base_decoding = decoded * config.max_source_positions * config.encoder_ffn_dim * 4 * 3
-    return PROCESS_BYTES + 4 * count.total + 16 * count.trainable + max(rows * (kept + logits), base_decoding)
+    held = PROCESS_BYTES + 4 * count.total + 16 * count.trainable
+    return held + max(rows * (kept + logits), decoding_bytes(config, decoded))
+
+
+def decoding_bytes(config: WhisperConfig, decoded: int) -> float:
+    """What decoding at the full window needs: three buffers of the encoder's widest layer for what is encoded at once,
+    and the keys and values of a batch's audio.
+
+    Args:
+        decoded: the most utterances of a batch.
+    """
+    window = config.max_source_positions
+    encoded = max(window, CPU_FRAMES / 2)
+    kept = max(window, min(decoded * window, MAX_FRAMES / 2))
+    return 4 * (3 * config.encoder_ffn_dim * encoded + 2 * config.d_model * config.decoder_layers * kept)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,18 +122,15 @@ def _tokens_per_s(setup: Setup) -> float:
 
 
 def _decoding_seconds(setup: Setup, measured: Measured, tokens_per_s: float) -> float:
-    """One decoding of dev: batches of one window, each as long as its longest text."""
+    """One decoding of dev: each batch as long as its longest text."""
     recipe, config = setup.recipe, setup.whisper.network.config
-    buckets: dict[int, list[float]] = defaultdict(list)
     share = len(setup.selection) / max(1, setup.corpus.splits()["dev"])
-    for duration_s in sorted(setup.corpus.index("dev")["duration_s"].to_pylist()):
-        buckets[windows.num_frames(duration_s, recipe.window, setup.max_frames)].append(duration_s)
-    seconds = 0.0
-    for frames, durations in buckets.items():
-        seconds += len(durations) * estimate.forward_flop(config, frames, 0) * measured.encode_s_per_flop
-        for start in range(0, len(durations), recipe.decode.batch_size):
-            longest_s = durations[start : start + recipe.decode.batch_size][-1]
-            seconds += measured.token_s * (LONGEST_OF_A_BATCH * tokens_per_s * longest_s + 1)
+    durations = sorted(setup.corpus.index("dev")["duration_s"].to_pylist())
+    frames = [windows.num_frames(duration_s, recipe.window, setup.max_frames) for duration_s in durations]
+    seconds = sum(estimate.forward_flop(config, window, 0) for window in frames) * measured.encode_s_per_flop
+    for start in range(0, len(durations), recipe.decode.batch_size):
+        longest_s = durations[start : start + recipe.decode.batch_size][-1]
+        seconds += measured.token_s * (LONGEST_OF_A_BATCH * tokens_per_s * longest_s + 1)
     return share * seconds
 
 
@@ -152,6 +148,5 @@ def _peak_bytes(setup: Setup, count: adapt.ParameterCount, measured: Measured) -
     config = setup.whisper.network.config
     copies = MOMENTS + bool(setup.recipe.train.ema)
     held = measured.before_bytes + 4 * copies * count.trainable
-    # A run decodes with the base model too: three buffers of the widest layer at the full window.
-    base = setup.recipe.decode.batch_size * setup.max_frames / 2 * config.encoder_ffn_dim * 4 * 3
-    return held + max(REUSE * measured.batch_bytes, base)
+    # A run decodes with the base model too.
+    return held + max(REUSE * measured.batch_bytes, estimate.decoding_bytes(config, setup.recipe.decode.batch_size))

@@ -1,0 +1,141 @@
+"""Decoding by CTranslate2: eight-bit weights on a CPU, at the trimmed window as well as at 30 seconds."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import ctranslate2
+import numpy as np
+import torch
+
+from smallvoice.decoding.torch_engine import Decoded, by_window, in_order, token_cap
+from smallvoice.decoding.word_times import SECONDS_PER_POSITION, Word, token_starts, words_of
+from smallvoice.model import window as windows
+from smallvoice.model.device import describe
+from smallvoice.model.features import FRAMES_PER_SECOND, SAMPLE_RATE
+from smallvoice.model.prompt import prefix_ids
+from smallvoice.model.weights import Whisper
+from smallvoice.recipe import DecodeRecipe, WindowRecipe
+
+MOST_FRAMES = 24_000
+"""Log-mel frames that are decoded at once."""
+
+
+class CTranslate2Engine:
+    """A CTranslate2 Whisper that turns waveforms into text."""
+
+    def __init__(self, folder: Path, whisper: Whisper, window: WindowRecipe, recipe: DecodeRecipe) -> None:
+        """Load `folder`; of `whisper` the sizes, the tokenizer and the ids are used, not the weights."""
+        self.whisper = whisper
+        self.window = window
+        self.recipe = recipe
+        self.device = torch.device("cuda" if ctranslate2.get_cuda_device_count() else "cpu")
+        ctranslate2.set_random_seed(0)  # draws are those of one sequence: the same calls give the same
+        self._model = ctranslate2.models.Whisper(
+            str(folder), device=self.device.type, intra_threads=torch.get_num_threads()
+        )
+
+    def num_frames(self, duration_s: float) -> int:
+        """The window of an utterance, in log-mel frames."""
+        return windows.num_frames(duration_s, self.window, windows.max_frames(self.whisper.network))
+
+    def facts(self) -> dict[str, Any]:
+        """What decodes: runtime, device, precision."""
+        return {
+            "runtime": f"ctranslate2 {ctranslate2.__version__}",
+            "device": describe(self.device),
+            "precision": self._model.compute_type,
+        }
+
+    def decode(
+        self, waveforms: list[np.ndarray], language: str | None, *, words: bool = False, temperature: float = 0.0
+    ) -> list[Decoded]:
+        """Decode utterances; arguments, result and errors are those of `TorchEngine.decode`."""
+        prefix = prefix_ids(self.whisper.generation, language)
+        positions = self.whisper.network.config.max_target_positions - int(words)  # aligning adds the end token
+        places = by_window(waveforms, self, MOST_FRAMES)
+        found: list[Decoded] = []
+        for part in places:
+            these = [waveforms[place] for place in part]
+            durations_s = [len(waveform) / SAMPLE_RATE for waveform in these]
+            caps = [token_cap(duration_s, self.recipe, positions, len(prefix)) for duration_s in durations_s]
+            encoded = self._encode(these)
+            results = self._generate(encoded, prefix, caps, temperature)
+            for row, ((tokens, _), cap) in enumerate(zip(results, caps, strict=True)):
+                # CTranslate2 has one cap for a batch. Alone, an utterance is not decided by what it stood beside.
+                if len(tokens) >= cap < max(caps):
+                    results[row] = self._generate(self._encode([these[row]]), prefix, [cap], temperature)[0]
+            texts = [tokens for tokens, _ in results]
+            timed = self._words(encoded, prefix, texts, durations_s, language) if words else [None] * len(part)
+            found += [self._decoded(*row) for row in zip(results, caps, timed, strict=True)]
+        return in_order(found, places)
+
+    def detect(self, waveforms: list[np.ndarray]) -> list[str]:
+        """Guess the language of each utterance; a code such as `en`.
+
+        Raises:
+            InputError: the model is English-only.
+        """
+        self.whisper.require_languages()
+        places = by_window(waveforms, self, MOST_FRAMES)
+        encoded = (self._encode([waveforms[place] for place in part]) for part in places)
+        guesses = [ranked[0][0].strip("<|>") for one in encoded for ranked in self._model.detect_language(one)]
+        return in_order(guesses, places)
+
+    def _decoded(self, result: tuple[list[int], float], cap: int, words: list[Word] | None) -> Decoded:
+        tokens, logprob = result
+        text = self.whisper.tokenizer.decode(tokens, skip_special_tokens=True)
+        return Decoded(" ".join(text.split()), len(tokens), logprob, capped=len(tokens) >= cap, words=words)
+
+    def _encode(self, waveforms: list[np.ndarray]) -> ctranslate2.StorageView:
+        """The encoder's output for utterances of one window."""
+        frames = self.num_frames(len(waveforms[0]) / SAMPLE_RATE)
+        mel = windows.log_mel_of(waveforms, frames, self.whisper.network.config.num_mel_bins, torch.device("cpu"))
+        return self._model.encode(ctranslate2.StorageView.from_array(np.ascontiguousarray(mel.numpy())))
+
+    def _generate(
+        self, encoded: ctranslate2.StorageView, prefix: list[int], caps: list[int], temperature: float
+    ) -> list[tuple[list[int], float]]:
+        """Of each utterance its tokens without the end, and their mean log-probability, the end included."""
+        cap = max(caps)
+        drawn = {"sampling_topk": 0, "sampling_temperature": temperature} if temperature else {}
+        results = self._model.generate(
+            encoded,
+            [prefix] * len(caps),
+            beam_size=1 if temperature else self.recipe.beams,
+            # It allows half of this for new tokens, and the whole of it with the prefix.
+            max_length=max(2 * cap, len(prefix) + cap),
+            suppress_tokens=self.whisper.generation.suppress_tokens or [],
+            return_scores=True,
+            **drawn,
+        )
+        found = []
+        for result in results:
+            tokens = result.sequences_ids[0]
+            ended = len(tokens) < cap
+            # Its score is the sum over the tokens and the end, divided by the tokens.
+            found.append((tokens, result.scores[0] * max(1, len(tokens)) / (len(tokens) + ended or 1)))
+        return found
+
+    def _words(
+        self,
+        encoded: ctranslate2.StorageView,
+        prefix: list[int],
+        texts: list[list[int]],
+        durations_s: list[float],
+        language: str | None,
+    ) -> list[list[Word]]:
+        """When each word was said: CTranslate2's own alignment by cross-attention and dynamic time warping."""
+        frames = [max(2, math.ceil(duration_s * FRAMES_PER_SECOND)) for duration_s in durations_s]
+        found = []
+        for text, aligned in zip(texts, self._model.align(encoded, prefix, texts, frames), strict=True):
+            if not text:
+                found.append([])
+                continue
+            tokens, places = (np.array(column) for column in zip(*aligned.alignments, strict=True))
+            starts = token_starts(tokens, places) * SECONDS_PER_POSITION
+            logprobs = [math.log(max(probability, 1e-10)) for probability in aligned.text_token_probs]
+            found.append(words_of(self.whisper.tokenizer, text, starts.tolist(), logprobs, language))
+        return found
