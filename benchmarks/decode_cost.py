@@ -1,4 +1,4 @@
-"""What transcribing children's clips costs: five recognisers and smallvoice, the same clips and model in one go.
+"""What transcribing children's clips costs: other recognisers and smallvoice, the same clips and model in one go.
 
     smallvoice export RUN --to ctranslate2 --precision int8 --out EXPORTS --corpus CORPUS
     smallvoice export RUN --to huggingface --out EXPORTS --corpus CORPUS
@@ -7,8 +7,10 @@
 
 Each recogniser runs in a process of its own and is given one clip at a time, as its users do; smallvoice gets them all.
 RTFx is seconds of audio decoded in a second, loading left out; memory is the process's peak. faster-whisper as it comes
-(five beams, temperature fallback) and its batched pipeline; transformers' pipeline and whisper.cpp as they come,
-greedy; the language is forced everywhere. `--only NAME` runs one.
+(five beams, temperature fallback) and its batched pipeline; transformers' pipeline, whisper.cpp and OpenAI's whisper as
+they come, greedy; the language is forced everywhere. "× ideal": how often the time that the operations of the audio
+itself take at the rate of float32 matrix products measured before and after: no margin, no padding. `--only NAME` runs
+one; what is not installed is left out (`pip install --no-deps openai-whisper tiktoken numba llvmlite` for the last).
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -75,27 +78,61 @@ def whisper_cpp(options: argparse.Namespace) -> Callable[[np.ndarray], str]:
     return lambda clip: " ".join(segment.text for segment in model.transcribe(clip, language=LANGUAGE))
 
 
+def openai_whisper(options: argparse.Namespace) -> Callable[[np.ndarray], str]:
+    from whisper.model import ModelDimensions, Whisper
+
+    from smallvoice.decoding.models import open_model
+    from smallvoice.exporting.ggml import named_as_openai
+
+    network = open_model(str(options.run)).whisper.network
+    config = network.config
+    model = Whisper(
+        ModelDimensions(
+            n_mels=config.num_mel_bins,
+            n_audio_ctx=config.max_source_positions,
+            n_audio_state=config.d_model,
+            n_audio_head=config.encoder_attention_heads,
+            n_audio_layer=config.encoder_layers,
+            n_vocab=config.vocab_size,
+            n_text_ctx=config.max_target_positions,
+            n_text_state=config.d_model,
+            n_text_head=config.decoder_attention_heads,
+            n_text_layer=config.decoder_layers,
+        )
+    )
+    model.load_state_dict(dict(named_as_openai(network)))
+    model.eval()
+    return lambda clip: str(model.transcribe(clip, language=LANGUAGE, fp16=False)["text"])
+
+
 ONE_BY_ONE = {
     "faster-whisper, int8": faster_whisper,
     "faster-whisper, int8, batched": faster_whisper_batched,
     "transformers": transformers,
     "whisper.cpp, f16": whisper_cpp,
+    "openai-whisper": openai_whisper,
+}
+PACKAGES = {
+    "faster-whisper": "faster_whisper",
+    "whisper.cpp": "pywhispercpp",
+    "openai-whisper": "whisper",
+    "smallvoice, int8": "ctranslate2",
 }
 JOINED = "faster-whisper, int8, batched, all clips joined"
-OURS = "smallvoice, float32, {beams}"
+OURS = [f"smallvoice, {precision}, {search}" for precision in ("int8", "float32") for search in ("greedy", "5 beams")]
 
 
-def smallvoice(options: argparse.Namespace, clips: list[Utterance], beams: int) -> tuple[list[str], float]:
+def smallvoice(options: argparse.Namespace, clips: list[Utterance]) -> tuple[list[str], float]:
     from smallvoice.decoding.engine import decode_utterances
     from smallvoice.decoding.models import open_model
-    from smallvoice.decoding.torch_engine import TorchEngine
     from smallvoice.recipe import DecodeRecipe
 
-    model = open_model(str(options.run))
-    engine = TorchEngine(model.whisper, model.window, replace(model.decode or DecodeRecipe(), beams=beams))
+    model = open_model(str(options.exports / "ctranslate2-int8" if "int8" in options.only else options.run))
+    decode = replace(model.decode or DecodeRecipe(), beams=5 if "5 beams" in options.only else 1)
+    engine = model.engine(decode)
     list(decode_utterances(clips[:8], engine, LANGUAGE, 8))
     started = time.perf_counter()
-    decoded = decode_utterances(clips, engine, LANGUAGE, options.batch)
+    decoded = decode_utterances(clips, engine, LANGUAGE, options.batch or decode.batch_size)
     texts = {utterance.id: one.text for utterance, one in itertools.chain.from_iterable(decoded)}
     return [texts[clip.id] for clip in clips], time.perf_counter() - started
 
@@ -104,7 +141,7 @@ def heard(options: argparse.Namespace) -> tuple[list[str], float]:
     """What one recogniser writes of every clip, and how long it took."""
     clips = clips_of(options)
     if options.only.startswith("smallvoice"):
-        return smallvoice(options, clips, beams=5 if "5 beams" in options.only else 1)
+        return smallvoice(options, clips)
     waveforms = [decode_flac(clip.audio) for clip in clips]
     if options.only == JOINED:
         recognise = faster_whisper_batched(options)
@@ -120,12 +157,27 @@ def heard(options: argparse.Namespace) -> tuple[list[str], float]:
     return texts, time.perf_counter() - started
 
 
+def operations(options: argparse.Namespace, clips: list[Utterance], texts: list[str]) -> float:
+    """Of the audio itself and of what was written: 2 for each multiplication and addition."""
+    from smallvoice.decoding.models import open_model
+    from smallvoice.training.estimate import forward_flop
+
+    whisper = open_model(str(options.run)).whisper
+    written = [*texts, *[""] * (len(clips) - len(texts))]
+    return sum(
+        forward_flop(whisper.network.config, 100 * clip.duration_s, len(whisper.tokenizer(text).input_ids))
+        for clip, text in zip(clips, written, strict=True)
+    )
+
+
 def one(options: argparse.Namespace) -> dict[str, Any]:
     before = machine.matmul_gflops()
     texts, seconds = heard(options)
     clips = clips_of(options)
     rules = for_language(LANGUAGE)
     audio_s = sum(clip.duration_s for clip in clips)
+    rates = [before, machine.matmul_gflops()]
+    ideal_s = operations(options, clips, texts) / 1e9 / statistics.mean(rates)
     said = [rules.words(clip.text) for clip in clips]
     if len(texts) == 1:
         said = [list(itertools.chain.from_iterable(said))]
@@ -137,15 +189,17 @@ def one(options: argparse.Namespace) -> dict[str, Any]:
         "rtfx": audio_s / seconds,
         **counts.as_dict(),
         "peak_memory_bytes": machine.peak_memory_bytes(),
-        "matmul_gflops": [before, machine.matmul_gflops()],
+        "matmul_gflops": rates,
+        "times_ideal": seconds / ideal_s,
     }
 
 
 def names() -> Iterator[str]:
-    yield from ONE_BY_ONE
-    yield JOINED
-    yield OURS.format(beams="greedy")
-    yield OURS.format(beams="5 beams")
+    for name in (*ONE_BY_ONE, JOINED, *OURS):
+        if all(find_spec(package) for start, package in PACKAGES.items() if name.startswith(start)):
+            yield name
+        else:
+            print(f"{name}: not installed", file=sys.stderr)
 
 
 def markdown(content: dict[str, Any]) -> str:
@@ -156,14 +210,14 @@ def markdown(content: dict[str, Any]) -> str:
         f"{next(iter(rows.values()))['clips']} clips, float32 products of {min(rates):.0f} to {max(rates):.0f} GFLOP/s "
         f"(median {statistics.median(rates):.0f}), {content['date']}",
         "",
-        "| | RTFx | × faster-whisper | WER | ins, del, sub | peak memory |",
-        "|---|---|---|---|---|---|",
+        "| | RTFx | × faster-whisper | × ideal | WER | ins, del, sub | peak memory |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, row in rows.items():
         times = f"{row['rtfx'] / first['rtfx']:.1f}" if first else "–"
         errors = f"{row['insertions']}, {row['deletions']}, {row['substitutions']}"
         lines.append(
-            f"| {name} | {row['rtfx']:.1f} | {times} | {100 * row['wer']:.1f} % | {errors} "
+            f"| {name} | {row['rtfx']:.1f} | {times} | {row['times_ideal']:.1f} | {100 * row['wer']:.1f} % | {errors} "
             f"| {row['peak_memory_bytes'] / 1e9:.2f} GB |"
         )
     return "\n".join(lines)
@@ -177,8 +231,8 @@ def main() -> None:
     parser.add_argument("--split", default="dev")
     parser.add_argument("--select")
     parser.add_argument("--clips", type=int, default=100)
-    parser.add_argument("--batch", type=int, default=16, help="clips that smallvoice decodes at once")
-    parser.add_argument("--only", choices=list(names()))
+    parser.add_argument("--batch", type=int, help="clips that smallvoice decodes at once, if not as many as usual")
+    parser.add_argument("--only", choices=[*ONE_BY_ONE, JOINED, *OURS])
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     if options.only:
@@ -190,7 +244,8 @@ def main() -> None:
             out = Path(temporary, "row.json")
             places = [str(path) for path in (options.run, options.corpus, options.exports)]
             command = [sys.executable, __file__, *places, "--split", options.split, "--clips", str(options.clips)]
-            command += ["--batch", str(options.batch), "--only", name, "--out", str(out)]
+            command += ["--only", name, "--out", str(out)]
+            command += ["--batch", str(options.batch)] if options.batch else []
             command += ["--select", options.select] if options.select else []
             subprocess.run(command, check=True, stdout=sys.stderr)
             results[name] = read_json(out)

@@ -69,7 +69,7 @@ def export(
     model
         A run, an adapter, a folder of weights, or a name.
     to
-        huggingface, ctranslate2 (faster-whisper) or ggml (whisper.cpp).
+        adapter (PEFT), huggingface, ctranslate2 (faster-whisper) or ggml (whisper.cpp).
     precision
         Of the weights: float32 or float16; int8 too for ctranslate2; f16, q8_0 or q5_0 for ggml.
     corpus

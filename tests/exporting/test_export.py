@@ -89,7 +89,7 @@ def test_an_export_that_writes_other_words_is_not_kept(
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ({"to": "onnx"}, "--to onnx: not known. There are: huggingface, ctranslate2, ggml"),
+        ({"to": "tflite"}, "--to tflite: not known. There are: adapter, huggingface, ctranslate2, ggml"),
         ({"to": "huggingface", "precision": "int2"}, "--precision int2: huggingface has float32, float16"),
         ({"to": "huggingface"}, "is no run: say where it goes"),
     ],
@@ -163,6 +163,7 @@ def real_clips(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 @pytest.mark.parametrize(
     ("form", "precision"),
     [
+        ("adapter", "float32"),
         ("huggingface", "float32"),
         ("ctranslate2", "float16"),
         ("ctranslate2", "int8"),
@@ -174,14 +175,14 @@ def test_the_real_adapter_in_every_runtime(
 ) -> None:
     for package in export.FORMATS[form].needs:
         pytest.importorskip(package)
-    monkeypatch.setattr(parity, "MOST_CLIPS", 12)
+    monkeypatch.setattr(parity, "MOST_CLIPS", 8)
     adapter = Path(__file__).parents[2] / "models" / "speechocean762_base"
     found = using.export(str(adapter), form, precision=precision, corpus=real_clips, out=tmp_path, accept_drift=True)
-    assert found["clips"] == 12
-    if precision in parity.ROUNDED_PRECISIONS:  # 39 words: one is 2.6 %, so the gate itself, at 5 %, is not asked here
-        assert found["words_differ"] <= 0.1
-    else:
-        assert found["words_differ"] == 0.0
+    assert found["clips"] == 8
+    assert (found["at_own_window"] is not None) == (form in ("ctranslate2", "ggml"))
+    for block in filter(None, (found, found["at_own_window"])):
+        # About 25 words: one is 4 %, so the gate itself, at 5 %, is not asked here.
+        assert block["words_differ"] <= (0.15 if precision in parity.ROUNDED_PRECISIONS else 0.0)
 
 
 @pytest.mark.slow
@@ -204,3 +205,11 @@ def test_the_real_adapter_decoded_by_ctranslate2(real_clips: Path, tmp_path: Pat
         for a, b in zip(one.words or [], other.words or [], strict=True)
     ]
     assert len(starts) > 20 and np.median(starts) <= 0.02 and max(starts) <= 0.3
+
+
+def test_there_is_no_adapter_where_weights_moved(
+    tiny_models: dict[str, Path], tiny_corpus: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(RecipeError, match="no adapter"):
+        using.export(str(tiny_models["multilingual"]), "adapter", corpus=tiny_corpus, out=tmp_path)
+    assert not list(tmp_path.iterdir())

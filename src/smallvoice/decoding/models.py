@@ -38,6 +38,8 @@ class Model:
     """The run that trained it."""
     decode: DecodeRecipe | None
     """How its run decodes."""
+    result: Path | None = None
+    """The folder that training left: an adapter, or weights."""
     converted: Path | None = None
     """The CTranslate2 folder that decodes; else torch does. Then `whisper` has no weights."""
 
@@ -138,4 +140,5 @@ def _tuned(folder: Path) -> Model:
         key=file_digest(saving.file_of(folder)),
         run=run.path if recipe else None,
         decode=recipe.decode if recipe else facts.decode if facts else None,
+        result=folder,
     )

@@ -82,7 +82,7 @@ class Transcriber:
     def transcribe(self, samples: Int16, report: long_form.Report = lambda seconds, whole: None) -> Transcript:
         """A whole recording: (num_samples,) at 16 kHz."""
         language = self._language_of(samples)
-        segments = long_form.transcribe(samples, self.engine, language, report)
+        segments = [self._sure(one) for one in long_form.transcribe(samples, self.engine, language, report)]
         duration_s = round(len(samples) / SAMPLING_RATE, 3)
         facts = self.facts()
         if self.passage is not None:
@@ -92,6 +92,14 @@ class Transcriber:
             reading, steps = assess(self.passage, heard, seconds, language)
             facts["reading"] = {**reading.as_dict(), "words_read": [asdict(step) for step in steps]}
         return Transcript(duration_s, language, segments, facts)
+
+    def _sure(self, segment: long_form.Segment) -> long_form.Segment:
+        """With the confidence of each word, where the model's dev has told how to find it."""
+        calibration = self.model.facts.calibration if self.model.facts else None
+        if calibration is None:
+            return segment
+        words = [replace(word, confidence=round(calibration.confidence(word.probability), 4)) for word in segment.words]
+        return replace(segment, words=words)
 
     def _language_of(self, samples: Int16) -> str | None:
         """The one that is given, else the model's guess from the beginning."""

@@ -37,6 +37,8 @@ class Word:
     end_s: float
     probability: float
     """Of its tokens, given the ones before: their product. As the model thinks; see `confidence`."""
+    confidence: float | None = None
+    """How often such a word is right; None where no dev has told."""
 
 
 @torch.inference_mode()

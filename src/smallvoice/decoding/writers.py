@@ -60,13 +60,14 @@ def as_vtt(transcript: Transcript) -> str:
 
 
 def as_csv(transcript: Transcript) -> str:
-    """A row for each word: its segment, times, text and probability."""
+    """A row for each word: its segment, times, text, probability and confidence."""
     file = io.StringIO()
     rows = csv.writer(file, lineterminator="\n")
-    rows.writerow(["segment", "start_s", "end_s", "word", "probability"])
+    rows.writerow(["segment", "start_s", "end_s", "word", "probability", "confidence"])
     for number, segment in enumerate(transcript.segments, 1):
         for word in segment.words:
-            rows.writerow([number, word.start_s, word.end_s, word.text, f"{word.probability:.3f}"])
+            sure = "" if word.confidence is None else f"{word.confidence:.3f}"
+            rows.writerow([number, word.start_s, word.end_s, word.text, f"{word.probability:.3f}", sure])
     return file.getvalue()
 
 

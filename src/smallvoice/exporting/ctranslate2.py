@@ -10,6 +10,7 @@ import numpy as np
 from smallvoice.decoding.models import Model
 from smallvoice.exporting import huggingface
 from smallvoice.model.features import SAMPLE_RATE
+from smallvoice.recipe import DecodeRecipe
 
 WINDOW_SAMPLES = 30 * SAMPLE_RATE
 
@@ -27,6 +28,17 @@ def write(model: Model, out: Path, precision: str) -> None:
         copied = ["tokenizer.json", "preprocessor_config.json"]
         converter = TransformersConverter(temporary, copy_files=copied)
         converter.convert(str(out), quantization=precision, force=True)
+
+
+def hear_trimmed(
+    folder: Path, precision: str, clips: list[np.ndarray], language: str | None, model: Model
+) -> list[str]:
+    """What smallvoice's own engine for CTranslate2 writes at the model's window, greedily and without a cap."""
+    from smallvoice.decoding.ctranslate2_engine import CTranslate2Engine
+
+    uncapped = DecodeRecipe(tokens_base=model.whisper.network.config.max_target_positions)
+    engine = CTranslate2Engine(folder, model.whisper, model.window, uncapped)
+    return [one.text for one in engine.decode(clips, language)]
 
 
 def hear(folder: Path, precision: str, clips: list[np.ndarray], language: str | None) -> list[str]:

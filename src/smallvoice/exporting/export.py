@@ -15,7 +15,7 @@ import numpy as np
 from smallvoice.corpus.utterance import Utterance, open_corpus
 from smallvoice.decoding.models import Model, open_model
 from smallvoice.errors import Finding, InputError, RecipeError, require
-from smallvoice.exporting import ctranslate2, ggml, huggingface, parity
+from smallvoice.exporting import adapter, ctranslate2, ggml, huggingface, parity
 from smallvoice.model import tuned
 from smallvoice.model.bottleneck import Bottleneck
 from smallvoice.run_folder import RunFolder
@@ -34,16 +34,30 @@ class Format:
     """Packages, all of the extra `export`."""
     write: Callable[[Model, Path, str], None]
     hear: Callable[[Path, str, list[np.ndarray], str | None], list[str]]
+    hear_trimmed: Callable[[Path, str, list[np.ndarray], str | None, Model], list[str]] | None = None
+    """The same at the model's own window, where the runtime can."""
     file: str | None = None
     """Where it is one file, how it is called in its folder."""
 
 
 FORMATS = {
+    "adapter": Format(("float32",), (), adapter.write, adapter.hear),
     "huggingface": Format(("float32", "float16"), (), huggingface.write, huggingface.hear),
     "ctranslate2": Format(
-        ("float16", "int8", "float32"), ("ctranslate2", "faster_whisper"), ctranslate2.write, ctranslate2.hear
+        ("float16", "int8", "float32"),
+        ("ctranslate2", "faster_whisper"),
+        ctranslate2.write,
+        ctranslate2.hear,
+        hear_trimmed=ctranslate2.hear_trimmed,
     ),
-    "ggml": Format(tuple(ggml.PRECISIONS), ("gguf", "pywhispercpp"), ggml.write, ggml.hear, file="ggml-model.bin"),
+    "ggml": Format(
+        tuple(ggml.PRECISIONS),
+        ("gguf", "pywhispercpp"),
+        ggml.write,
+        ggml.hear,
+        hear_trimmed=ggml.hear_trimmed,
+        file="ggml-model.bin",
+    ),
 }
 
 
@@ -79,19 +93,27 @@ def export(
         kind.write(model, written, precision)
         if model.facts:
             tuned.write(fresh, model.facts if model.facts.decode else replace(model.facts, decode=model.decode))
-        found, window = parity.check(model, clips, partial(kind.hear, written, precision), precision, language)
+        trimmed = partial(kind.hear_trimmed, written, precision) if kind.hear_trimmed else None
+        found = parity.check(model, clips, partial(kind.hear, written, precision), trimmed, precision, language)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
-    block = {**found.as_dict(), "window_cost": window, "accepted": found.kept or accept_drift}
+    block = {
+        **found.full.as_dict(),
+        "at_own_window": found.own.as_dict() if found.own else None,
+        "window_cost": found.window_cost,
+        "accepted": found.full.kept or accept_drift,
+    }
     _keep_block(out / "parity.json", folder.name, block)
-    console.print(f"  {found.sentence()}", markup=False, soft_wrap=True)
+    for one in (found.full, found.own):
+        if one:
+            console.print(f"  {one.sentence()}", markup=False, soft_wrap=True)
     if not block["accepted"]:
         shutil.rmtree(fresh)
         shutil.rmtree(folder, ignore_errors=True)  # of another model: `parity.json` says nothing of it any more
         raise Finding(
-            f"{folder.name} is not kept: it may be {100 * found.limits.points:g} points worse and differ in "
-            f"{100 * found.limits.words:g} % of the words. What differs is in {out / 'parity.json'}; "
+            f"{folder.name} is not kept: it may be {100 * found.full.limits.points:g} points worse and differ in "
+            f"{100 * found.full.limits.words:g} % of the words. What differs is in {out / 'parity.json'}; "
             "--accept-drift keeps it all the same."
         )
     replace_folder(fresh, folder)

@@ -18,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 
 from smallvoice.decoding.models import Model
-from smallvoice.model.features import mel_filters
+from smallvoice.model.features import SAMPLE_RATE, mel_filters
+from smallvoice.model.window import max_frames, num_frames
 from smallvoice.storage import replacing
 
 MAGIC = 0x67676D6C
@@ -86,13 +87,19 @@ def write(model: Model, out: Path, precision: str) -> None:
             _write_tensor(file, name, values, precision)
 
 
-def _tensors(network: object) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    for name, tensor in network.state_dict().items():  # type: ignore[attr-defined]
+def named_as_openai(network: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """Every weight under its name in OpenAI's state dict."""
+    for name, tensor in network.state_dict().items():
         if name == "proj_out.weight":  # the token embedding once more
             continue
         for theirs, ours in _RENAMED:
             name = name.replace(theirs, ours)
-        values = tensor.detach().cpu().float().numpy()
+        yield name, tensor.detach().cpu().float()
+
+
+def _tensors(network: torch.nn.Module) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    for name, tensor in named_as_openai(network):
+        values = tensor.numpy()
         yield name, values[:, None] if name in ("encoder.conv1.bias", "encoder.conv2.bias") else values
 
 
@@ -127,6 +134,13 @@ def _bytes_by_character() -> dict[str, int]:
     return {chr(byte): byte for byte in printable} | {chr(256 + place): byte for place, byte in enumerate(others)}
 
 
+def hear_trimmed(path: Path, precision: str, clips: list[np.ndarray], language: str | None, model: Model) -> list[str]:
+    """What whisper.cpp writes where it hears as much as the model was trained on: `audio_ctx`."""
+    longest = max_frames(model.whisper.network)
+    frames = (num_frames(len(clip) / SAMPLE_RATE, model.window, longest) for clip in clips)
+    return hear(path, precision, clips, language, [number // 2 for number in frames])
+
+
 def hear(
     path: Path, precision: str, clips: list[np.ndarray], language: str | None, audio_ctx: list[int] | None = None
 ) -> list[str]:
@@ -137,7 +151,15 @@ def hear(
     """
     from pywhispercpp.model import Model as Recogniser
 
-    recogniser = Recogniser(str(path), redirect_whispercpp_logs_to=None, print_progress=False, print_realtime=False)
+    recogniser = Recogniser(
+        str(path),
+        redirect_whispercpp_logs_to=None,
+        print_progress=False,
+        print_realtime=False,
+        # With a shorter window its flash attention hears what fills up the next multiple of 256 positions: of 60 words
+        # 5 were others, without it none.
+        context_params={} if audio_ctx is None else {"flash_attn": False},
+    )
     texts = []
     for number, clip in enumerate(clips):
         segments = recogniser.transcribe(

@@ -5,11 +5,15 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from smallvoice.decoding.models import Model
 from smallvoice.model.saving import write_whole_model
+
+if TYPE_CHECKING:
+    from transformers import Pipeline
 
 
 def write(model: Model, out: Path, precision: str) -> None:
@@ -29,8 +33,12 @@ def hear(folder: Path, precision: str, clips: list[np.ndarray], language: str | 
     from transformers import pipeline
 
     recogniser = pipeline("automatic-speech-recognition", model=str(folder), dtype="float32", device="cpu")
-    multilingual = recogniser.model.generation_config.is_multilingual
-    forced = {"language": language, "task": "transcribe"} if multilingual else {}
+    return heard_by(recogniser, clips, language)
+
+
+def heard_by(recogniser: Pipeline, clips: list[np.ndarray], language: str | None) -> list[str]:
+    """`hear`, with a pipeline that is loaded."""
+    forced = {"language": language, "task": "transcribe"} if recogniser.model.generation_config.is_multilingual else {}
     options = {**forced, "num_beams": 1, "do_sample": False, "return_timestamps": False}
     heard = recogniser(
         [{"raw": clip, "sampling_rate": 16_000} for clip in clips], generate_kwargs=options, batch_size=8

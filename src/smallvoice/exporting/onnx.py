@@ -12,71 +12,54 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smallvoice.decoding.models import Model
 from smallvoice.exporting import huggingface, onnx_graph
+from smallvoice.model import window
 from smallvoice.model.features import SAMPLE_RATE
 from smallvoice.model.prompt import prefix_ids
-from smallvoice.storage import read_text
+from smallvoice.storage import read_text, write_text
 
 PRECISIONS = {"float32": ("fp32", ""), "int8": ("q8", "_quantized")}
 """What transformers.js calls each, and what its files' names end in."""
 ENCODER, DECODER = "encoder_model", "decoder_model_merged"
-LARGEST = 2**31 - 1
-"""Bytes that one protobuf can hold; the weights of a larger graph lie beside it, as `.onnx_data`."""
+LARGEST = 2_000_000_000
+"""Bytes of weights in one file, which protobuf ends at 2^31; of a larger graph they lie beside it, in `.onnx_data`."""
 
 
 def write(model: Model, out: Path, precision: str) -> None:
     """Both graphs, and what transformers and transformers.js read beside them.
 
     Args:
-        precision: `float32`, or `int8`: the matrices alone, and what is multiplied with them, rounded as it comes.
+        precision: `float32`, or `int8`: the matrices in eight bits, a third of the size.
     """
     dtype, suffix = PRECISIONS[precision]
     with tempfile.TemporaryDirectory(prefix="smallvoice-") as temporary:
         huggingface.write(model, Path(temporary), "float32")
         shutil.copytree(temporary, out, ignore=shutil.ignore_patterns("*.safetensors*"), dirs_exist_ok=True)
-    folder = out / "onnx"
-    folder.mkdir(exist_ok=True)
-    beside = {}
-    network = model.whisper.network
-    for name, graph in ((ENCODER, onnx_graph.encoder(network)), (DECODER, onnx_graph.decoder(network))):
-        path = folder / f"{name}{suffix}.onnx"
-        if precision == "int8":
-            _write_rounded(graph.model(), path)
-        else:
-            _write(graph.model(), path)
-        beside[path.name] = path.with_name(f"{path.name}_data").is_file()
-    settings = {"dtype": dtype, "use_external_data_format": beside}
+    (out / "onnx").mkdir(exist_ok=True)
+    parts = {}
+    for name, build in ((ENCODER, onnx_graph.encoder), (DECODER, onnx_graph.decoder)):
+        path = out / "onnx" / f"{name}{suffix}.onnx"
+        parts[path.name] = _save(build(model.whisper.network, rounded=precision == "int8"), path)
+    settings = {"dtype": dtype, "use_external_data_format": parts}
     config = {**json.loads(read_text(out / "config.json")), "transformers.js_config": settings}
-    (out / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    write_text(out / "config.json", json.dumps(config, indent=2) + "\n")
 
 
-def _write(proto: Any, path: Path) -> None:
+def _save(graph: onnx_graph.Graph, path: Path) -> int:
+    """Write a graph. Returns how many files lie beside it: 1 where it is too large for one file, else 0."""
     import onnx
 
-    large = proto.ByteSize() > LARGEST
-    onnx.save_model(proto, path, save_as_external_data=large, location=f"{path.name}_data" if large else None)
-
-
-def _write_rounded(proto: Any, path: Path) -> None:
-    """Matrices in eight bits without a sign: with one, a sum overflows on processors that have no VNNI.
-
-    The token embedding is one of them, for it is both looked up and, turned over, multiplied with.
-    """
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    with tempfile.TemporaryDirectory(prefix="smallvoice-") as temporary:
-        whole = Path(temporary) / path.name
-        _write(proto, whole)
-        quantize_dynamic(
-            whole, path, op_types_to_quantize=["MatMul", "Gather", "Transpose"], weight_type=QuantType.QUInt8
-        )
+    large = sum(values.nbytes for values in graph.values.values()) > LARGEST
+    beside = f"{path.name}_data" if large else None
+    onnx.save_model(graph.model(), path, save_as_external_data=large, location=beside)
+    return int(large)
 
 
 def hear(folder: Path, precision: str, clips: list[np.ndarray], language: str | None) -> list[str]:
@@ -85,25 +68,33 @@ def hear(folder: Path, precision: str, clips: list[np.ndarray], language: str | 
     Raises:
         RecipeError: the model needs a language, or does not have this one.
     """
-    from transformers import GenerationConfig, WhisperFeatureExtractor, WhisperTokenizer
+    from transformers import WhisperFeatureExtractor
 
     extractor = WhisperFeatureExtractor.from_pretrained(folder)
+    mels = (extractor(clip, sampling_rate=SAMPLE_RATE, return_tensors="np").input_features for clip in clips)
+    return _written(folder, precision, mels, language)
+
+
+def hear_trimmed(
+    folder: Path, precision: str, clips: list[np.ndarray], language: str | None, model: Model
+) -> list[str]:
+    """What onnxruntime writes where it hears as much as the model was trained on."""
+    network = model.whisper.network
+    lengths = (window.num_frames(len(clip) / SAMPLE_RATE, model.window, window.max_frames(network)) for clip in clips)
+    mels = (window.features([clip], frames, network) for clip, frames in zip(clips, lengths, strict=True))
+    return _written(folder, precision, (mel.cpu().numpy() for mel in mels), language)
+
+
+def _written(folder: Path, precision: str, mels: Iterable[NDArray[np.float32]], language: str | None) -> list[str]:
+    from transformers import GenerationConfig, WhisperTokenizer
+
     tokenizer = WhisperTokenizer.from_pretrained(folder)
     settings = GenerationConfig.from_pretrained(folder)
     prefix = prefix_ids(settings, language)
     recogniser = Recogniser(folder, precision)
-    texts = []
-    for clip in clips:
-        features = extractor(clip, sampling_rate=SAMPLE_RATE, return_tensors="np").input_features
-        tokens = recogniser.greedy(
-            features,
-            prefix,
-            settings.suppress_tokens or [],
-            settings.begin_suppress_tokens or [],
-            settings.eos_token_id,
-        )
-        texts.append(tokenizer.decode(tokens, skip_special_tokens=True).strip())
-    return texts
+    never, not_first = settings.suppress_tokens or [], settings.begin_suppress_tokens or []
+    tokens = (recogniser.greedy(mel, prefix, never, not_first, settings.eos_token_id) for mel in mels)
+    return [tokenizer.decode(one, skip_special_tokens=True).strip() for one in tokens]
 
 
 class Recogniser:

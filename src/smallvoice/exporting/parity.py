@@ -29,6 +29,8 @@ SHOWN = 20
 
 Hear = Callable[[list[np.ndarray], str | None], list[str]]
 """What a runtime writes for waveforms in a language."""
+HearTrimmed = Callable[[list[np.ndarray], str | None, Model], list[str]]
+"""The same at the window of the model that was exported."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def by_torch(model: Model, clips: list[Utterance], window: WindowRecipe, languag
     """What the model writes, greedily and without a cap of our own, in the order of `clips`."""
     positions = model.whisper.network.config.max_target_positions
     engine = TorchEngine(model.whisper, window, DecodeRecipe(tokens_base=positions))
-    batches = decode_utterances(clips, engine, language, batch_size=8)
+    batches = decode_utterances(clips, engine, language, engine.recipe.batch_size)
     texts = {utterance.id: decoded.text for utterance, decoded in itertools.chain.from_iterable(batches)}
     return [texts[clip.id] for clip in clips]
 
@@ -116,22 +118,41 @@ def _rate(counts: list[ErrorCounts]) -> float | None:
     return total(counts).rate
 
 
-def check(
-    model: Model, clips: list[Utterance], hear: Hear, precision: str, language: str | None
-) -> tuple[Parity, dict[str, Any]]:
-    """Compare an export with the model at 30 s.
+@dataclass(frozen=True)
+class Checked:
+    """Everything that was found of one export."""
 
-    Returns:
-        The parity, and what the window costs the model itself: its WER at its own and at 30 s.
-    """
-    full = by_torch(model, clips, FULL_WINDOW, language)
-    exported = hear([decode_flac(clip.audio) for clip in clips], language)
-    parity = compare(clips, full, exported, "30 s", language, limits(precision))
+    full: Parity
+    """At 30 s: what decides."""
+    own: Parity | None
+    """At the model's own window, where the runtime can; None where it cannot, or where that is 30 s too."""
+    window_cost: dict[str, Any]
+    """What the window costs the model itself: its WER at its own and at 30 s."""
+
+
+def check(
+    model: Model,
+    clips: list[Utterance],
+    hear: Hear,
+    hear_trimmed: HearTrimmed | None,
+    precision: str,
+    language: str | None,
+) -> Checked:
+    """Compare an export with the model, at 30 s and at the model's own window."""
+    waveforms = [decode_flac(clip.audio) for clip in clips]
+    allowed = limits(precision)
+    at_30_s = by_torch(model, clips, FULL_WINDOW, language)
+    full = compare(clips, at_30_s, hear(waveforms, language), "30 s", language, allowed)
+    at_own = by_torch(model, clips, model.window, language)
+    own = None
+    if hear_trimmed and model.window.kind in ("trim", "mixed"):
+        exported = hear_trimmed(waveforms, language, model)
+        own = compare(clips, at_own, exported, "its own window", language, allowed)
     rules = for_language(language)
-    own = by_torch(model, clips, model.window, language)
     said = [rules.reference(clip.text) for clip in clips]
-    return parity, {
+    cost = {
         "own_window": asdict(model.window),
-        "wer_own_window": _rate(count_all(said, [rules.words(text) for text in own])),
-        "wer_30_s": parity.wer_model,
+        "wer_own_window": _rate(count_all(said, [rules.words(text) for text in at_own])),
+        "wer_30_s": full.wer_model,
     }
+    return Checked(full, own, cost)

@@ -9,6 +9,7 @@ from typing import Any
 from smallvoice.corpus.text_style import TextFacts, to_corpus_style
 from smallvoice.errors import InputError
 from smallvoice.recipe import DecodeRecipe, WindowRecipe
+from smallvoice.scoring.confidence import Calibration
 from smallvoice.storage import read_json, write_json
 
 FILE = "smallvoice.json"
@@ -32,6 +33,8 @@ class TunedFacts:
     """It was trained on silence with empty text, so it may write nothing."""
     decode: DecodeRecipe | None = None
     """How its run decodes; None in folders of before this was recorded."""
+    calibration: Calibration | None = None
+    """How often its words are right, told from their probability; None where dev was too small to tell."""
 
     def output(self, decoded: str, wish: str, language: str | None) -> str:
         """Decoded text in the style asked for: `model`, `corpus`, or `auto` (`corpus` where training left it)."""
@@ -58,6 +61,8 @@ def read(folder: Path) -> TunedFacts | None:
         content["corpus_text"] = TextFacts(**content["corpus_text"])
         if content.get("decode"):
             content["decode"] = DecodeRecipe(**content["decode"])
+        if content.get("calibration"):
+            content["calibration"] = Calibration(**content["calibration"])
         return TunedFacts(**content)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{folder / FILE}: not a description of a tuned model: {error}.") from None

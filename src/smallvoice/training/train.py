@@ -14,6 +14,7 @@ from smallvoice import recipe_file as recipes
 from smallvoice.corpus.select import parse
 from smallvoice.corpus.text_style import TextFacts, to_training_text, training_style
 from smallvoice.corpus.utterance import Corpus, open_corpus
+from smallvoice.decoding.confidence import calibrate
 from smallvoice.decoding.engine import decode_utterances
 from smallvoice.decoding.torch_engine import TorchEngine
 from smallvoice.errors import InputError, RecipeError
@@ -24,6 +25,7 @@ from smallvoice.model.prompt import allow_empty_text, prefix_ids
 from smallvoice.model.weights import Whisper
 from smallvoice.recipe import Recipe
 from smallvoice.run_folder import RunFolder
+from smallvoice.scoring.confidence import Calibration
 from smallvoice.scoring.normalize import for_language
 from smallvoice.scoring.word_errors import ErrorCounts, count_all, total
 from smallvoice.storage import digest, no_space_as_error, read_jsonl, write_jsonl
@@ -81,7 +83,8 @@ def train(recipe: Recipe, corpus_folder: Path, run_folder: Path, report: Report 
     if processes.first:
         _gather_metrics(run, recipe.train.members)
         write_jsonl(run.trained_on, setup.trained_on())
-        _write_result(run.adapter, setup, result)
+        saving.put(setup.fresh_base(), result)
+        _write_result(run.adapter, setup, result, setup.calibration())
     processes.wait()
     return TrainResult(
         trained=members[0].parameters,
@@ -189,6 +192,11 @@ class Setup:
         counts = astuple(total(count_all(references, heard)))
         return ErrorCounts(*(int(count) for count in self.processes.total(*counts)))
 
+    def calibration(self) -> Calibration | None:
+        """How often the words of the network as it is now are right, decoded as the run decodes."""
+        engine = TorchEngine(self.whisper, self.recipe.window, self.recipe.decode)
+        return calibrate(engine, self.corpus.utterances("dev", self.recipe.train.select_dev), self.language)
+
     def trained_on(self) -> Iterator[dict[str, Any]]:
         """Every utterance that training or the choice of a checkpoint saw."""
         left_out = {row["id"] for row in self.left_out}
@@ -262,7 +270,7 @@ def _dev_errors_of(setup: Setup, result: saving.Result) -> ErrorCounts:
     return setup.dev_errors()
 
 
-def _write_result(folder: Path, setup: Setup, result: saving.Result) -> None:
+def _write_result(folder: Path, setup: Setup, result: saving.Result, calibration: Calibration | None) -> None:
     facts = tuned.TunedFacts(
         base=setup.whisper.name,
         window=setup.recipe.window,
@@ -272,6 +280,7 @@ def _write_result(folder: Path, setup: Setup, result: saving.Result) -> None:
         knows_silence=setup.recipe.augment.silence > 0,
         decode=setup.recipe.decode,
         moved=result.moved,
+        calibration=calibration,
     )
     fresh = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
