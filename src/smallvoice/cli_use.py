@@ -69,9 +69,10 @@ def export(
     model
         A run, an adapter, a folder of weights, or a name.
     to
-        adapter (PEFT), huggingface, ctranslate2 (faster-whisper) or ggml (whisper.cpp).
+        adapter (PEFT), huggingface, ctranslate2 (faster-whisper), ggml (whisper.cpp) or onnx (onnxruntime,
+        transformers.js).
     precision
-        Of the weights: float32 or float16; int8 too for ctranslate2; f16, q8_0 or q5_0 for ggml.
+        Of the weights: float32 or float16; int8 too for ctranslate2; float32, int8 for onnx; f16, q8_0, q5_0 for ggml.
     corpus
         A prepared corpus with clips to check it on; the run's own if not given.
     out

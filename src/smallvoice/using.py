@@ -117,7 +117,7 @@ def export(
 
     Args:
         model: a run, an adapter, a folder, or a name.
-        to: `adapter`, `huggingface`, `ctranslate2` or `ggml`.
+        to: `adapter`, `huggingface`, `ctranslate2`, `ggml` or `onnx`.
         precision: of its weights: `float16`, `int8`, `q5_0`, ...; what is usual if not given.
         corpus: with the clips that it is checked on; the run's own if not given.
         out: the folder for exports; `exports/` in the run if not given.

@@ -362,3 +362,21 @@ def test_standard_input_and_the_text_on_standard_output(
     content = json.loads(run.stdout)
     assert content["duration_s"] == 1.0 and content["reading"]["words"] == 3
     assert [path.name for path in tmp_path.iterdir()] == ["passage.txt"]
+
+
+@pytest.mark.parametrize(("soft_s", "found_s"), [(0.0, 0.0), (0.2, 0.2), (0.45, 0.45), (2.0, 0.5)])
+def test_a_soft_beginning_is_found(soft_s: float, found_s: float) -> None:
+    """Noise, then something softer than speech for so long, then where the detector hears speech."""
+    rng = np.random.default_rng(0)
+    samples = 0.001 * rng.standard_normal(3 * 16_000)
+    heard = 2 * 16_000
+    start = heard - round(soft_s * 16_000)
+    samples[start:heard] += 0.01 * rng.standard_normal(heard - start)
+    begin = speech._begin(to_int16(samples.astype(np.float32)), heard)
+    assert (heard - begin) / 16_000 == pytest.approx(found_s, abs=0.03)
+
+
+def test_a_beginning_ends_where_the_recording_begins() -> None:
+    samples = to_int16(np.full(16_000, 0.1, np.float32))
+    assert speech._begin(samples, 0) == 0 and speech._begin(samples, 100) == 100
+    assert 0 <= speech._begin(samples, 8_000) <= 8_000

@@ -89,7 +89,7 @@ def test_an_export_that_writes_other_words_is_not_kept(
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ({"to": "tflite"}, "--to tflite: not known. There are: adapter, huggingface, ctranslate2, ggml"),
+        ({"to": "tflite"}, "--to tflite: not known. There are: adapter, huggingface, ctranslate2, ggml, onnx"),
         ({"to": "huggingface", "precision": "int2"}, "--precision int2: huggingface has float32, float16"),
         ({"to": "huggingface"}, "is no run: say where it goes"),
     ],
@@ -168,6 +168,8 @@ def real_clips(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         ("ctranslate2", "float16"),
         ("ctranslate2", "int8"),
         *(("ggml", precision) for precision in ggml.PRECISIONS),
+        ("onnx", "float32"),
+        ("onnx", "int8"),
     ],
 )
 def test_the_real_adapter_in_every_runtime(
@@ -179,7 +181,7 @@ def test_the_real_adapter_in_every_runtime(
     adapter = Path(__file__).parents[2] / "models" / "speechocean762_base"
     found = using.export(str(adapter), form, precision=precision, corpus=real_clips, out=tmp_path, accept_drift=True)
     assert found["clips"] == 8
-    assert (found["at_own_window"] is not None) == (form in ("ctranslate2", "ggml"))
+    assert (found["at_own_window"] is not None) == (form in ("ctranslate2", "ggml", "onnx"))
     for block in filter(None, (found, found["at_own_window"])):
         # About 25 words: one is 4 %, so the gate itself, at 5 %, is not asked here.
         assert block["words_differ"] <= (0.15 if precision in parity.ROUNDED_PRECISIONS else 0.0)

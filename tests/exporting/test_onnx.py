@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +86,10 @@ def test_logits_are_those_of_torch_with_and_without_a_past(
 def test_the_encoder_hears_windows_of_any_even_length(model: Model, exports: dict[str, Path]) -> None:
     encoder = onnx.Recogniser(exports["float32"], "float32").encoder
     mel = torch.randn(1, 80, 400, generator=torch.Generator().manual_seed(0))
-    said = windows.encode(model.whisper.network, mel)
+    said = windows.encode(model.whisper.network, mel).last_hidden_state
+    assert said is not None
     (states,) = encoder.run(None, {"input_features": mel.numpy()})
-    np.testing.assert_allclose(states, getattr(said, "last_hidden_state", said).numpy(), atol=1e-4)
+    np.testing.assert_allclose(states, said.numpy(), atol=1e-4)
 
 
 def test_onnxruntime_writes_what_torch_writes(model: Model, exports: dict[str, Path]) -> None:
@@ -147,7 +149,7 @@ def test_weights_too_large_for_one_file_lie_beside_it(
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with transformers.js: installed here from `node/package-lock.json`, or of SMALLVOICE_NODE_MODULES."""
     if not shutil.which("node") or not shutil.which("npm"):
         pytest.skip("no Node here: put node and npm on the PATH")
@@ -156,13 +158,15 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(NODE / name, folder)
     if installed := os.environ.get("SMALLVOICE_NODE_MODULES"):
         (folder / "node_modules").symlink_to(Path(installed).resolve(), target_is_directory=True)
-        return folder
+        yield folder
+        return
     # No scripts: onnxruntime-node's would fetch libraries for CUDA.
     command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1", "--fetch-timeout=30000"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
     if done.returncode:
         pytest.skip(f"transformers.js cannot be installed: {done.stderr.strip()[-200:]}")
-    return folder
+    yield folder
+    shutil.rmtree(folder / "node_modules")  # 500 MB, and pytest keeps what is of its last runs
 
 
 @pytest.mark.slow

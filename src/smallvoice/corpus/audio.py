@@ -7,6 +7,7 @@ What is 16 kHz, 16-bit and mono already comes through bit for bit.
 from __future__ import annotations
 
 import io
+import mmap
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -80,6 +81,13 @@ def load_16k(source: Path | bytes, channel: int | None = None, *, name: str | No
 def to_mono_16k(samples: Float, rate: int) -> Float:
     """Samples (num_samples, num_channels) or (num_samples,) at `rate` Hz -> (num_samples_at_16k,)."""
     return _resampler(rate)(as_float(_mono(samples.reshape(len(samples), -1), None)), True)
+
+
+def forget(samples: Int16) -> None:
+    """Give back the memory of what has been read of a recording that lies in a file; it is read again when needed."""
+    mapped = getattr(samples, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def to_int16(samples: Float) -> Int16:

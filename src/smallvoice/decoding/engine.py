@@ -15,8 +15,8 @@ from smallvoice.recipe import DecodeRecipe
 
 _Item = TypeVar("_Item")
 POOL_BYTES = 64 * 2**20
-MAX_FRAMES = 8 * 3_000
-"""Log-mel frames of a batch: the keys and values of the audio are kept for each, 0.3 GB for whisper-base."""
+MAX_FRAMES = 4 * 3_000
+"""Log-mel frames of a batch: the keys and values of the audio are kept for each, 0.15 GB for whisper-base."""
 
 
 class Engine(Protocol):

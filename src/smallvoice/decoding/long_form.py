@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from smallvoice.corpus.audio import SAMPLING_RATE, Int16, as_float
+from smallvoice.corpus.audio import SAMPLING_RATE, Int16, as_float, forget
 from smallvoice.decoding import speech
 from smallvoice.decoding.engine import Engine, batches
 from smallvoice.decoding.torch_engine import Decoded
@@ -68,6 +68,7 @@ def transcribe(
         decoded = engine.decode(waveforms, language, words=True)
         for span, waveform, one in zip(batch, waveforms, decoded, strict=True):
             segments.append(_segment(span, spoken, *_guarded(engine, waveform, language, one)))
+        forget(samples)
         done_s += sum(map(_length_s, batch))
         report(done_s, whole_s)
     return sorted((segment for segment in segments if segment.text), key=lambda segment: segment.start_s)

@@ -1,8 +1,14 @@
-"""Where somebody speaks in a long recording: Silero's voice activity detection, as faster-whisper brings it."""
+"""Where somebody speaks in a long recording: Silero's voice activity detection, as faster-whisper brings it.
+
+It notices a soft beginning late, by 40 ms at the median and by 200 ms in one of ten of children's utterances. So from
+where it hears speech the beginning is looked for backwards, as long as it is louder than the pause before.
+"""
 
 from __future__ import annotations
 
-from smallvoice.corpus.audio import SAMPLING_RATE, Int16, as_float
+import numpy as np
+
+from smallvoice.corpus.audio import SAMPLING_RATE, Int16, as_float, forget
 
 BLOCK_S = 600.0
 """So much is looked at at once: 38 MB."""
@@ -12,6 +18,17 @@ PAUSE_S = 0.5
 """Silence that ends a stretch."""
 PAD_S = 0.2
 """Heard on either side of a stretch, up to half of the silence to its neighbour."""
+
+HOP = SAMPLING_RATE // 100
+"""Samples between two measurements of the level."""
+LOUDER_DB = 6.0
+"""Than the pause before: somebody speaks."""
+GAP = 5
+"""Hops that may be softer within a beginning: the closure of a plosive."""
+SOFT_S = 0.5
+"""A beginning is looked for so far before what the detector hears."""
+BEFORE_S = 1.0
+"""The pause is measured over so much."""
 
 Span = tuple[int, int]
 """First sample, and the one after the last."""
@@ -34,7 +51,27 @@ def spans(samples: Int16) -> list[Span]:
             block = [span for span in block if span[0] < end]
         found += block
         start = end
-    return [(first, last) for first, last in found if last > first]
+        forget(samples)
+    ends = [0, *(last for _, last in found)]
+    begun = [(max(before, _begin(samples, first)), last) for (first, last), before in zip(found, ends, strict=False)]
+    return [(first, last) for first, last in begun if last > first]
+
+
+def _begin(samples: Int16, first: int) -> int:
+    """Where a stretch of speech begins that the detector hears at `first`."""
+    hops = min(round(BEFORE_S * SAMPLING_RATE), first) // HOP
+    if not hops:
+        return first
+    before = as_float(np.asarray(samples[first - hops * HOP : first])).reshape(hops, HOP)
+    levels = 10 * np.log10((before**2).mean(axis=1) + 1e-10)
+    smooth = np.convolve(levels, np.ones(3) / 3, "same")[::-1]  # backwards from where speech is heard
+    loud = np.flatnonzero(smooth[: round(100 * SOFT_S)] > np.percentile(smooth, 25) + LOUDER_DB)
+    begin = 0
+    for hop in loud.tolist():
+        if hop + 1 - begin > GAP:
+            break
+        begin = hop + 1
+    return first - begin * HOP
 
 
 def _in_block(samples: Int16) -> list[Span]:

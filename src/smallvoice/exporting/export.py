@@ -15,7 +15,7 @@ import numpy as np
 from smallvoice.corpus.utterance import Utterance, open_corpus
 from smallvoice.decoding.models import Model, open_model
 from smallvoice.errors import Finding, InputError, RecipeError, require
-from smallvoice.exporting import adapter, ctranslate2, ggml, huggingface, parity
+from smallvoice.exporting import adapter, ctranslate2, ggml, huggingface, onnx, parity
 from smallvoice.model import tuned
 from smallvoice.model.bottleneck import Bottleneck
 from smallvoice.run_folder import RunFolder
@@ -57,6 +57,9 @@ FORMATS = {
         ggml.hear,
         hear_trimmed=ggml.hear_trimmed,
         file="ggml-model.bin",
+    ),
+    "onnx": Format(
+        tuple(onnx.PRECISIONS), ("onnx", "onnxruntime"), onnx.write, onnx.hear, hear_trimmed=onnx.hear_trimmed
     ),
 }
 
