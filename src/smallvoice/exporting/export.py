@@ -97,7 +97,8 @@ def export(
         if model.facts:
             tuned.write(fresh, model.facts if model.facts.decode else replace(model.facts, decode=model.decode))
         trimmed = partial(kind.hear_trimmed, written, precision) if kind.hear_trimmed else None
-        found = parity.check(model, clips, partial(kind.hear, written, precision), trimmed, precision, language)
+        texts = parity.references(model, clips, language, out / "parity_reference.json")
+        found = parity.check(model, clips, texts, partial(kind.hear, written, precision), trimmed, precision, language)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from smallvoice.recipe import DecodeRecipe, WindowRecipe
 from smallvoice.scoring import wording
 from smallvoice.scoring.normalize import for_language
 from smallvoice.scoring.word_errors import ErrorCounts, count_all, total
+from smallvoice.storage import digest, read_json, write_json
 
 MOST_CLIPS = 200
 SHOWN = 20
@@ -130,20 +132,35 @@ class Checked:
     """What the window costs the model itself: its WER at its own and at 30 s."""
 
 
+def references(model: Model, clips: list[Utterance], language: str | None, kept: Path) -> tuple[list[str], list[str]]:
+    """What the model writes at 30 s and at its own window: found once for all exports of a model, and kept."""
+    key = digest(model.key, asdict(model.window), [clip.id for clip in clips], language)
+    found = read_json(kept) if kept.is_file() else {}
+    if found.get("key") != key:
+        windows = {"at_30_s": FULL_WINDOW, "at_own_window": model.window}
+        found = {name: by_torch(model, clips, window, language) for name, window in windows.items()}
+        write_json(kept, {"key": key, **found})
+    return found["at_30_s"], found["at_own_window"]
+
+
 def check(
     model: Model,
     clips: list[Utterance],
+    texts: tuple[list[str], list[str]],
     hear: Hear,
     hear_trimmed: HearTrimmed | None,
     precision: str,
     language: str | None,
 ) -> Checked:
-    """Compare an export with the model, at 30 s and at the model's own window."""
+    """Compare an export with the model, at 30 s and at the model's own window.
+
+    Args:
+        texts: what the model writes there, as `references` found it.
+    """
     waveforms = [decode_flac(clip.audio) for clip in clips]
     allowed = limits(precision)
-    at_30_s = by_torch(model, clips, FULL_WINDOW, language)
+    at_30_s, at_own = texts
     full = compare(clips, at_30_s, hear(waveforms, language), "30 s", language, allowed)
-    at_own = by_torch(model, clips, model.window, language)
     own = None
     if hear_trimmed and model.window.kind in ("trim", "mixed"):
         exported = hear_trimmed(waveforms, language, model)
