@@ -366,7 +366,7 @@ def test_standard_input_and_the_text_on_standard_output(
 
 @pytest.mark.parametrize(("soft_s", "found_s"), [(0.0, 0.0), (0.2, 0.2), (0.45, 0.45), (2.0, 0.0)])
 def test_a_soft_beginning_is_found(soft_s: float, found_s: float) -> None:
-    """Noise, then something softer than speech for so long, then where the detector hears speech; what lasts is noise."""
+    """Noise, something softer than speech for so long, and where the detector hears speech; what lasts is noise."""
     rng = np.random.default_rng(0)
     samples = 0.001 * rng.standard_normal(3 * 16_000)
     heard = 2 * 16_000
