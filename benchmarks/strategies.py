@@ -3,10 +3,10 @@
     smallvoice prepare speechocean762 --select "age_years < 18" --language en --out CORPUS
     python benchmarks/strategies.py CORPUS --out FOLDER [--epochs 3] [--precision bfloat16] [--only lora dora]
 
-Each trains with the settings of `--recipe` (one member) on the corpus' `train`, in a process of its own, and decodes
-its `dev` greedily at its own window; the best three at 30 s too. Each strategy has a learning rate that is usual for
-it: a thousandth for adapters, a thirtieth of that where weights move that know something. What is done is kept in
-FOLDER and not done again, so that a table which was cut off continues.
+Each trains with the settings of `--recipe` (one member; of its model only the base) on the corpus' `train`, in a
+process of its own, and decodes its `dev` greedily at its own window; the best three at 30 s too. Each strategy has a
+learning rate that is usual for it: a thousandth for adapters, a thirtieth of that where weights move that know
+something. What is done is kept in FOLDER and not done again, so that a table which was cut off continues.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from smallvoice import recipe_file as recipes
 from smallvoice.decoding.evaluate import evaluate
 from smallvoice.model import tuned
 from smallvoice.model.window import FULL_WINDOW
-from smallvoice.recipe import DecodeRecipe, WindowRecipe
+from smallvoice.recipe import DecodeRecipe, ModelRecipe, WindowRecipe
 from smallvoice.run_folder import RunFolder
 from smallvoice.storage import read_json, write_json
 from smallvoice.training.train import train
@@ -79,7 +79,7 @@ def one(options: argparse.Namespace, name: str) -> None:
     short = {"members": 1, "epochs": options.epochs, "evaluations": 1, "precision": options.precision}
     recipe = replace(
         recipe,
-        model=replace(recipe.model, **model),
+        model=replace(ModelRecipe(base=recipe.model.base), **model),
         train=replace(recipe.train, **short, select_dev=options.select_dev, **settings),
         window=WindowRecipe(margin_s=recipe.window.margin_s, step_s=recipe.window.step_s),
     )
