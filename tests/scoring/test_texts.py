@@ -201,3 +201,22 @@ def test_odd_tables_are_read(tmp_path: Path) -> None:
     assert [row.get("age_years") for row in rows] == [7.0, None] and score(rows)["utterances"] == 2
     with pytest.raises(InputError, match="not a CSV table"):
         texts.pair(*write_both(tmp_path, 'u1,"' + "a" * 200_000, "u1,a", ".csv"))
+
+
+def test_what_an_stm_leaves_out_is_not_scored(tmp_path: Path) -> None:
+    """By the middle of each word, in its own recording and channel alone; a segment may lie across the border."""
+    (tmp_path / "ref.stm").write_text(
+        "a A x 0.0 2.0 the dog\n"
+        "a A x 2.0 4.0 IGNORE_TIME_SEGMENT_IN_SCORING\n"
+        "a A x 4.0 6.0 runs home\n"
+        "b A y 0.0 4.0 a cat\n"
+        "c A excluded_region 0.0 9.0\n",
+        encoding="utf-8",
+    )
+    said = [(0.2, "the"), (1.0, "dog"), (1.9, "noise"), (3.0, "noise"), (3.7, "more"), (4.1, "runs"), (5.0, "home")]
+    lines = [f"a A {start} 0.4 {word}" for start, word in said]
+    lines += ["b A 0.5 0.4 a", "b A 2.5 0.4 cat", "c A 1.0 0.4 nothing"]
+    (tmp_path / "hyp.ctm").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    rows, missing = texts.pair(tmp_path / "ref.stm", tmp_path / "hyp.ctm")
+    assert not missing
+    assert {row["id"]: row["hypothesis"] for row in rows} == {"a": "the dog runs home", "b": "a cat"}

@@ -8,7 +8,8 @@
                    or a -, or the file is called `text`, as Kaldi's); else line by line
 
 Timed files are joined into one text for each recording, or for each speaker of it where both files name the same
-speakers. Nothing is dropped: a reference without a hypothesis counts as deleted words and is said, a hypothesis without
+speakers; words of a CTM that are said where an STM is not to be scored are left out, as sclite does. Nothing else is
+dropped: a reference without a hypothesis counts as deleted words and is said, a hypothesis without
 a reference is an error.
 """
 
@@ -23,13 +24,16 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from smallvoice.errors import InputError
 from smallvoice.scoring.groups import Row
 from smallvoice.scoring.hypotheses import listed
 from smallvoice.scoring.wording import count
 from smallvoice.storage import read_text
+
+if TYPE_CHECKING:
+    from smallvoice.corpus.transcripts.segment import Segment, Word
 
 _IDS = ("id", "utterance_id", "utt_id", "utt", "key", "audio", "file", "path", "audio_filepath")
 _TEXTS = ("text", "words", "transcript", "transcription", "sentence")
@@ -57,6 +61,8 @@ class Timed:
     speaker: str | None
     start_s: float
     text: str
+    words: tuple[Word, ...] = ()
+    """Where the file times them."""
 
 
 def pair(reference: Path, hypothesis: Path, language: str | None = None) -> tuple[list[Row], list[str]]:
@@ -96,6 +102,8 @@ class _Lines:
 @dataclass(frozen=True)
 class _TimedFile:
     segments: list[Timed]
+    ignored: list[tuple[str, float, float]]
+    """Recording, start and end of what an STM leaves out of scoring."""
 
 
 def _read(path: Path, side: str) -> list[Text] | _Lines | _TimedFile:
@@ -103,7 +111,7 @@ def _read(path: Path, side: str) -> list[Text] | _Lines | _TimedFile:
         raise InputError(f"{path}: no such file.")
     suffix = path.suffix.lower()
     if suffix in _TIMED:
-        return _TimedFile(_TIMED[suffix](path))
+        return _TIMED[suffix](path)
     text = read_text(path).removeprefix("\ufeff")
     if suffix == ".jsonl":
         return _json_lines(path, text, side)
@@ -200,22 +208,22 @@ def _trn(path: Path, text: str) -> list[Text]:
     return found
 
 
-def _nist(path: Path) -> list[Timed]:
+def _nist(path: Path) -> _TimedFile:
     from smallvoice.corpus.transcripts import nist
 
     return _segments(path, nist.parse_stm if path.suffix.lower() == ".stm" else nist.parse_ctm)
 
 
-def _seglst(path: Path) -> list[Timed]:
+def _seglst(path: Path) -> _TimedFile:
     from smallvoice.corpus.transcripts import seglst
 
     return _segments(path, seglst.parse)
 
 
-_TIMED: dict[str, Callable[[Path], list[Timed]]] = {".stm": _nist, ".ctm": _nist, ".json": _seglst}
+_TIMED: dict[str, Callable[[Path], _TimedFile]] = {".stm": _nist, ".ctm": _nist, ".json": _seglst}
 
 
-def _segments(path: Path, parse: Callable[..., Any]) -> list[Timed]:
+def _segments(path: Path, parse: Callable[..., Any]) -> _TimedFile:
     """What a reader of transcripts finds; a line that it cannot read is an error here, not a row of a ledger."""
     from smallvoice.corpus.transcripts.document import Unreadable
     from smallvoice.recipe import CorpusRecipe
@@ -231,15 +239,32 @@ def _segments(path: Path, parse: Callable[..., Any]) -> list[Timed]:
             if problem.reason != "not speech"
         ]
     )
-    return [
+    segments = [
         Timed(
-            recording=f"{segment.recording}{f'/{segment.channel}' if segment.channel else ''}",
+            recording=_recording(segment),
             speaker=None if segment.speaker is None else str(getattr(segment.speaker, "name", segment.speaker)),
             start_s=segment.start_s or 0.0,
             text=segment.text,
+            words=segment.words,
         )
         for segment in document.segments
     ]
+    left_out = (problem.segment for problem in document.problems if problem.segment is not None)
+    ignored = [(_recording(region), region.start_s or 0.0, region.end_s or math.inf) for region in left_out]
+    return _TimedFile(segments, ignored)
+
+
+def _recording(segment: Segment) -> str:
+    return f"{segment.recording}{f'/{segment.channel}' if segment.channel else ''}"
+
+
+def _scored(one: Timed, ignored: list[tuple[str, float, float]]) -> str:
+    """Its text without the words whose middle lies where nothing is scored, as sclite has it."""
+    regions = [(start, end) for recording, start, end in ignored if recording == one.recording]
+    if not regions or not one.words:
+        return one.text
+    middles = ((word, (word.start_s + word.end_s) / 2) for word in one.words)
+    return " ".join(word.text for word, at in middles if not any(start <= at < end for start, end in regions))
 
 
 def _joined(reference: _TimedFile, hypothesis: _TimedFile) -> tuple[list[Text], list[Text]]:
@@ -250,12 +275,14 @@ def _joined(reference: _TimedFile, hypothesis: _TimedFile) -> tuple[list[Text], 
     for side in (reference, hypothesis):
         parts: dict[str, list[Timed]] = defaultdict(list)
         for one in side.segments:
+            if one.text and not _scored(one, reference.ignored):
+                continue  # all of it lies where nothing is scored
             parts[f"{one.recording}/{one.speaker}" if by_speaker else one.recording].append(one)
         texts.append(
             [
                 Text(
                     name,
-                    " ".join(one.text for one in sorted(found, key=lambda one: one.start_s)),
+                    " ".join(_scored(one, reference.ignored) for one in sorted(found, key=lambda one: one.start_s)),
                     {"recording": found[0].recording} | ({"speaker": found[0].speaker} if by_speaker else {}),
                 )
                 for name, found in parts.items()

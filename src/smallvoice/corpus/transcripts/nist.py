@@ -107,7 +107,15 @@ def parse_stm(path: Path, where: str, recipe: CorpusRecipe) -> Document:
         label, text = _labelled(columns[5].strip() if len(columns) > 5 else "", labels)
         if columns[2].lower() in _NOT_SPEECH or text.lower() == _IGNORED_TEXT:
             detail = columns[2] if columns[2].lower() in _NOT_SPEECH else text
-            problems.append(Problem(where=place, reason="not speech", detail=detail))
+            region = Segment(
+                where=place,
+                text="",
+                start_s=times[0],
+                end_s=times[1],
+                recording=columns[0],
+                channel=channel(columns[1], from_zero=from_zero),
+            )
+            problems.append(Problem(where=place, reason="not speech", detail=detail, segment=region))
             continue
         parts = {part.strip().lower() for part in label.split(",")}
         segments.append(
