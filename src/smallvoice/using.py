@@ -48,7 +48,6 @@ def transcribe(
         SmallvoiceError: anything else that a user can mend.
     """
     require("torch", extra="train", why="Transcribing")
-    require("faster_whisper", extra="transcribe", why="Finding speech in a recording")
     from smallvoice.decoding import transcribe as transcribing
     from smallvoice.decoding.writers import content
 

@@ -53,11 +53,11 @@ def test_a_cut_off_evaluation_continues(
     whole = verbs.evaluate(model, corpus, out=tmp_path / "whole", decode=DECODE)
     decode, batches = TorchEngine.decode, []
 
-    def cut_off(self: TorchEngine, waveforms: list[np.ndarray], language: str | None) -> object:
+    def cut_off(self: TorchEngine, waveforms: list[np.ndarray], language: str | None, **how: bool) -> object:
         if len(batches) == 1:
             raise KeyboardInterrupt
         batches.append(waveforms)
-        return decode(self, waveforms, language)
+        return decode(self, waveforms, language, **how)
 
     monkeypatch.setattr(TorchEngine, "decode", cut_off)
     with pytest.raises(KeyboardInterrupt):

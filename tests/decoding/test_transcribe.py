@@ -150,6 +150,8 @@ def test_a_loop_is_drawn_again_and_the_first_good_draw_is_taken(
     class Looping:
         recipe = using.opened(str(tiny_models["english"])).decode
 
+        batch_frames = 12_000
+
         def num_frames(self, duration_s: float) -> int:
             return 200
 

@@ -33,6 +33,20 @@ def test_it_says_how_often_words_are_right() -> None:
     assert before > 0.1 and after < before / 3
 
 
+def test_words_that_lie_apart_do_not_make_it_certain() -> None:
+    probabilities = [0.01] * 20 + [0.3] * 5 + [0.99] * 1000 + [0.999] * 3000
+    found = fit(probabilities, [False] * 25 + [True] * 4000)
+    assert found is not None and 0 < found.slope < 20
+    sure = [found.confidence(value) for value in (0.0, 0.01, 0.3, 0.99, 1.0)]
+    assert sure == sorted(sure) and sure[1] < 0.1 and sure[3] > 0.9
+    near = fit([0.900] * 50 + [0.9001] * 50, [False] * 50 + [True] * 50)
+    assert near is None or 0 <= near.confidence(0.001) <= near.confidence(0.999) <= 1
+
+
+def test_a_probability_that_says_the_opposite_is_not_believed() -> None:
+    assert fit([0.9] * 100 + [0.2] * 100, [False] * 100 + [True] * 100) is None
+
+
 def test_order_is_kept_and_ends_are_numbers() -> None:
     found = Calibration(slope=0.7, intercept=-0.2, words=100, right=80)
     sure = [found.confidence(value) for value in (0.0, 1e-9, 0.2, 0.9, 1.0)]

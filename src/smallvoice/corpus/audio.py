@@ -86,7 +86,8 @@ def to_mono_16k(samples: Float, rate: int) -> Float:
 def forget(samples: Int16) -> None:
     """Give back the memory of what has been read of a recording that lies in a file; it is read again when needed."""
     mapped = getattr(samples, "_mmap", None)
-    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+    # Only what cannot have been changed.
+    if mapped is not None and getattr(samples, "mode", None) == "r" and hasattr(mmap, "MADV_DONTNEED"):
         mapped.madvise(mmap.MADV_DONTNEED)
 
 

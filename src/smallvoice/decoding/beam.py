@@ -38,7 +38,7 @@ def beam_search(
     inputs = torch.tensor(prefix, device=device).expand(len(caps), 1, -1)
     while live:
         logits = decoder.step(inputs)
-        # The total is that of all tokens, as in greedy search: what may not be written is no evidence for the rest.
+        # The total is that of all tokens: what may not be written is no evidence for the rest.
         logprobs = logits - logits.logsumexp(dim=-1, keepdim=True)
         banned.forbid(logprobs, first=not live[0].beams[0])
         vocabulary = logprobs.shape[-1]

@@ -10,7 +10,7 @@ import ctranslate2
 import numpy as np
 import torch
 
-from smallvoice.decoding.torch_engine import Decoded, by_window, in_order, token_cap
+from smallvoice.decoding.torch_engine import MAX_FRAMES, Decoded, by_window, in_order, token_cap
 from smallvoice.decoding.word_times import SECONDS_PER_POSITION, Word, token_starts, words_of
 from smallvoice.model import window as windows
 from smallvoice.model.device import describe
@@ -18,9 +18,6 @@ from smallvoice.model.features import FRAMES_PER_SECOND, SAMPLE_RATE
 from smallvoice.model.prompt import prefix_ids
 from smallvoice.model.weights import Whisper
 from smallvoice.recipe import DecodeRecipe, WindowRecipe
-
-MOST_FRAMES = 24_000
-"""Log-mel frames that are decoded at once."""
 
 
 class CTranslate2Engine:
@@ -31,6 +28,7 @@ class CTranslate2Engine:
         self.whisper = whisper
         self.window = window
         self.recipe = recipe
+        self.batch_frames = MAX_FRAMES
         self.device = torch.device("cuda" if ctranslate2.get_cuda_device_count() else "cpu")
         ctranslate2.set_random_seed(0)  # draws are those of one sequence: the same calls give the same
         self._model = ctranslate2.models.Whisper(
@@ -52,10 +50,13 @@ class CTranslate2Engine:
     def decode(
         self, waveforms: list[np.ndarray], language: str | None, *, words: bool = False, temperature: float = 0.0
     ) -> list[Decoded]:
-        """Decode utterances; arguments, result and errors are those of `TorchEngine.decode`."""
+        """Decode utterances; arguments, result and errors are those of `TorchEngine.decode`.
+
+        But what is drawn (`temperature`) depends on what this engine has drawn before.
+        """
         prefix = prefix_ids(self.whisper.generation, language)
         positions = self.whisper.network.config.max_target_positions - int(words)  # aligning adds the end token
-        places = by_window(waveforms, self, MOST_FRAMES)
+        places = by_window(waveforms, self, MAX_FRAMES)
         found: list[Decoded] = []
         for part in places:
             these = [waveforms[place] for place in part]
@@ -79,7 +80,7 @@ class CTranslate2Engine:
             InputError: the model is English-only.
         """
         self.whisper.require_languages()
-        places = by_window(waveforms, self, MOST_FRAMES)
+        places = by_window(waveforms, self, MAX_FRAMES)
         encoded = (self._encode([waveforms[place] for place in part]) for part in places)
         guesses = [ranked[0][0].strip("<|>") for one in encoded for ranked in self._model.detect_language(one)]
         return in_order(guesses, places)
@@ -100,23 +101,25 @@ class CTranslate2Engine:
     ) -> list[tuple[list[int], float]]:
         """Of each utterance its tokens without the end, and their mean log-probability, the end included."""
         cap = max(caps)
+        beams = 1 if temperature else self.recipe.beams
         drawn = {"sampling_topk": 0, "sampling_temperature": temperature} if temperature else {}
         results = self._model.generate(
             encoded,
             [prefix] * len(caps),
-            beam_size=1 if temperature else self.recipe.beams,
+            beam_size=beams,
             # It allows half of this for new tokens, and the whole of it with the prefix.
             max_length=max(2 * cap, len(prefix) + cap),
             suppress_tokens=self.whisper.generation.suppress_tokens or [],
             return_scores=True,
+            # Then a score is the sum over the tokens and the end, of an empty text too.
+            length_penalty=0 if beams == 1 else 1,
             **drawn,
         )
         found = []
         for result in results:
             tokens = result.sequences_ids[0]
-            ended = len(tokens) < cap
-            # Its score is the sum over the tokens and the end, divided by the tokens.
-            found.append((tokens, result.scores[0] * max(1, len(tokens)) / (len(tokens) + ended or 1)))
+            total = result.scores[0] * (1 if beams == 1 else len(tokens))
+            found.append((tokens, total / max(1, len(tokens) + (len(tokens) < cap)) if math.isfinite(total) else 0.0))
         return found
 
     def _words(

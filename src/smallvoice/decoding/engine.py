@@ -15,14 +15,14 @@ from smallvoice.recipe import DecodeRecipe
 
 _Item = TypeVar("_Item")
 POOL_BYTES = 64 * 2**20
-MAX_FRAMES = 4 * 3_000
-"""Log-mel frames of a batch: the keys and values of the audio are kept for each, 0.15 GB for whisper-base."""
 
 
 class Engine(Protocol):
     """Turns waveforms into text."""
 
     recipe: DecodeRecipe
+    batch_frames: int
+    """The most log-mel frames of a batch."""
 
     def facts(self) -> dict[str, Any]:
         """What decodes: `runtime`, `device`, `precision`."""
@@ -44,12 +44,12 @@ class Engine(Protocol):
 
 
 def decode_utterances(
-    utterances: Iterable[Utterance], engine: Engine, language: str | None, batch_size: int
+    utterances: Iterable[Utterance], engine: Engine, language: str | None, batch_size: int, *, words: bool = False
 ) -> Iterator[list[tuple[Utterance, Decoded]]]:
     """Decode a stream of utterances, batch by batch, in pools of about 64 MB.
 
     A batch holds utterances of one language, in order of duration: they end at about the same step. `language` is that
-    of rows that do not say theirs.
+    of rows that do not say theirs. With `words` it is found out when each was said.
     """
     for pool in _pools(utterances):
         spoken: dict[str | None, list[Utterance]] = defaultdict(list)
@@ -58,18 +58,18 @@ def decode_utterances(
         for code, rows in spoken.items():
             for batch in batches(rows, lambda row: row.duration_s, engine, batch_size):
                 waveforms = [decode_flac(utterance.audio) for utterance in batch]
-                yield list(zip(batch, engine.decode(waveforms, code), strict=True))
+                yield list(zip(batch, engine.decode(waveforms, code, words=words), strict=True))
 
 
 def batches(
     items: Iterable[_Item], duration_s: Callable[[_Item], float], engine: Engine, size: int
 ) -> Iterator[list[_Item]]:
-    """Items in their order, at most `size` at once and no more than `MAX_FRAMES` of window."""
+    """Items in their order, at most `size` at once and no more than `engine.batch_frames` of window."""
     batch: list[_Item] = []
     widest = 0
     for item in items:
         frames = engine.num_frames(duration_s(item))
-        if batch and (len(batch) == size or max(widest, frames) * (len(batch) + 1) > MAX_FRAMES):
+        if batch and (len(batch) == size or max(widest, frames) * (len(batch) + 1) > engine.batch_frames):
             yield batch
             batch, widest = [], 0
         batch.append(item)

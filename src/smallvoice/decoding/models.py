@@ -46,7 +46,8 @@ class Model:
     @property
     def system(self) -> str:
         """How its files are called."""
-        return "tuned" if self.facts or self.parameters.trainable else "base"
+        name = "tuned" if self.facts or self.parameters.trainable else "base"
+        return f"{name}-{CTRANSLATE2}" if self.converted else name
 
     def engine(self, decode: DecodeRecipe) -> Engine:
         """What decodes with it."""

@@ -25,7 +25,10 @@ from smallvoice.recipe import DecodeRecipe, WindowRecipe
 
 CPU_FRAMES = 4_000
 """Log-mel frames that are encoded at once on a CPU: what lies between two layers stays in its cache."""
-GPU_FRAMES = 96_000
+MAX_FRAMES = 4 * 3_000
+"""Log-mel frames of a batch on a CPU: the keys and values of the audio are kept for each, 0.15 GB for whisper-base."""
+GPU_FRAMES = 32 * 3_000
+"""The same on a GPU, where they are encoded at once too."""
 _Found = TypeVar("_Found")
 
 
@@ -55,6 +58,8 @@ class TorchEngine:
         self.whisper = whisper
         self.window = window
         self.recipe = recipe
+        self._on_cpu = whisper.network.device.type == "cpu"
+        self.batch_frames = MAX_FRAMES if self._on_cpu else GPU_FRAMES
         self._max_frames = windows.max_frames(whisper.network)
         self._banned = Banned.of(whisper.generation, whisper.network.device)
 
@@ -111,8 +116,7 @@ class TorchEngine:
         return in_order(decoded, places)
 
     def _parts(self, waveforms: list[np.ndarray]) -> list[list[int]]:
-        on_cpu = self.whisper.network.device.type == "cpu"
-        return by_window(waveforms, self, CPU_FRAMES if on_cpu else GPU_FRAMES)
+        return by_window(waveforms, self, CPU_FRAMES if self._on_cpu else GPU_FRAMES)
 
     def _encoded(self, waveforms: list[np.ndarray], places: list[list[int]]) -> list[torch.Tensor]:
         """The encoder's output of each part, shape = (utterances, positions, d_model)."""

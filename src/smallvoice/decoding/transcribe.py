@@ -19,7 +19,7 @@ from smallvoice.corpus.transcripts.segment import AUDIO_SUFFIXES
 from smallvoice.decoding import long_form, writers
 from smallvoice.decoding.models import Model, open_model
 from smallvoice.decoding.writers import Transcript
-from smallvoice.errors import InputError, RecipeError, SmallvoiceError
+from smallvoice.errors import InputError, RecipeError, SmallvoiceError, require
 from smallvoice.recipe import DecodeRecipe
 from smallvoice.scoring.read_aloud import assess
 from smallvoice.storage import SCHEMA_VERSION, digest, read_json, read_text, write_text
@@ -74,6 +74,8 @@ class Transcriber:
         return {
             "schema_version": SCHEMA_VERSION,
             "model": self.model.whisper.name,
+            "system": self.model.system,
+            "weights_key": self.model.key,
             "adapter_sha256": self.model.key if self.model.parameters.trainable else None,
             "decoding": {**asdict(self.decode), "window": recipes.as_dict(self.model.window)},
             "engine": self.engine.facts(),
@@ -164,7 +166,10 @@ class Transcriber:
             state = [found.st_size, found.st_mtime_ns]
         else:
             state = [len(work.source), zlib.crc32(work.source)]
-        return digest(self.model.key, self.facts()["decoding"], self.language, self.passage, state)
+        decoding = {**self.facts()["decoding"], "batch_size": None}  # which changes nothing
+        calibration = self.model.facts.calibration if self.model.facts else None
+        sure = asdict(calibration) if calibration else None
+        return digest(self.model.key, decoding, sure, self.language, self.passage, state)
 
 
 def _kept(out: Path) -> dict[str, Any]:
@@ -200,6 +205,7 @@ def transcriber(
     Raises:
         SmallvoiceError: a format or language that is not known, a model or passage that cannot be read.
     """
+    require("faster_whisper", extra="transcribe", why="Finding speech in a recording")
     unknown = [name for name in formats if name not in writers.FORMATS]
     if unknown:
         raise RecipeError(f"--format {', '.join(unknown)}: not known. There are: {', '.join(writers.FORMATS)}.")

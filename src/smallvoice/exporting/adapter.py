@@ -19,10 +19,12 @@ def write(model: Model, out: Path, precision: str) -> None:
     """What training left, as it is.
 
     Raises:
-        RecipeError: it left no adapter but whole weights, or the model is no result of training.
+        RecipeError: it left no adapter but whole weights, the model is no result of training, or its base has no name.
     """
     if model.result is None or not all((model.result / name).is_file() for name in FILES):
         raise RecipeError("There is no adapter: the model's own weights moved. Export it --to huggingface.")
+    if saving.base_of(model.result) == weights.LOCAL:
+        raise RecipeError("The adapter's base is a local folder without a public name. Export it --to huggingface.")
     out.mkdir(parents=True)
     for name in FILES:
         shutil.copyfile(model.result / name, out / name)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from smallvoice.corpus.audio import decode_flac
 from smallvoice.corpus.utterance import Utterance
@@ -134,7 +135,14 @@ class Checked:
 
 def references(model: Model, clips: list[Utterance], language: str | None, kept: Path) -> tuple[list[str], list[str]]:
     """What the model writes at 30 s and at its own window: found once for all exports of a model, and kept."""
-    key = digest(model.key, asdict(model.window), [clip.id for clip in clips], language)
+    key = digest(
+        model.key,
+        asdict(model.window),
+        model.engine(DecodeRecipe()).facts(),
+        torch.__version__,
+        [clip.id for clip in clips],
+        language,
+    )
     found = read_json(kept) if kept.is_file() else {}
     if found.get("key") != key:
         windows = {"at_30_s": FULL_WINDOW, "at_own_window": model.window}

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from smallvoice.scoring.alternatives import Token
 from smallvoice.scoring.normalize import Normaliser
@@ -20,6 +21,10 @@ FEWEST = 20
 """Words, right ones and wrong ones each, below which nothing is fitted."""
 _EDGE = 1e-6
 _MOST_STEPS = 100
+_FARTHEST = 30.0
+"""A logit beyond is as good as certain."""
+RIDGE = 1.0
+"""Holds the two numbers where right and wrong words lie apart without a doubt."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,8 @@ class Calibration:
     right: int
 
     def confidence(self, probability: float) -> float:
-        return 1 / (1 + math.exp(-self.slope * _logit(probability) - self.intercept))
+        logit = self.slope * _logit(probability) + self.intercept
+        return 1 / (1 + math.exp(-min(max(logit, -_FARTHEST), _FARTHEST)))
 
 
 def _logit(probability: float) -> float:
@@ -44,23 +50,38 @@ def _logit(probability: float) -> float:
 def fit(probabilities: Sequence[float], right: Sequence[bool]) -> Calibration | None:
     """The likeliest calibration; None where there is too little to tell.
 
-    Maximum likelihood by Newton's method; the targets stand a little inside 0 and 1, as Platt has them, so that a
-    model which is never wrong on dev is not called infallible.
+    Maximum likelihood with a small ridge, by Newton's method; the targets stand a little inside 0 and 1, as Platt has
+    them, so that a model which is never wrong on dev is not called infallible.
     """
     num_right = sum(right)
     if min(num_right, len(right) - num_right) < FEWEST:
         return None
     inputs = np.column_stack([[_logit(probability) for probability in probabilities], np.ones(len(right))])
     targets = np.where(right, (num_right + 1) / (num_right + 2), 1 / (len(right) - num_right + 2))
-    weights = np.array([0.0, _logit(num_right / len(right))])  # from where Newton's method does not overshoot
+    weights = np.array([0.0, _logit(num_right / len(right))])
     for _ in range(_MOST_STEPS):
-        found = 1 / (1 + np.exp(-inputs @ weights))
-        curvature = (inputs * (found * (1 - found))[:, None]).T @ inputs + 1e-9 * np.eye(2)
-        step = np.linalg.solve(curvature, inputs.T @ (targets - found))
+        found = _share(inputs @ weights)
+        slope = inputs.T @ (targets - found) - RIDGE * weights
+        curvature = (inputs * (found * (1 - found))[:, None]).T @ inputs + RIDGE * np.eye(2)
+        step = np.linalg.solve(curvature, slope)
+        while _cost(inputs, targets, weights + step) > _cost(inputs, targets, weights) and np.abs(step).max() > 1e-9:
+            step = step / 2  # Newton's method may overshoot
         weights = weights + step
-        if np.abs(step).max() < 1e-9:
+        if np.abs(step).max() < 1e-6:
             break
+    if weights[0] <= 0:
+        return None  # the model's own probabilities say nothing
     return Calibration(float(weights[0]), float(weights[1]), len(right), num_right)
+
+
+def _share(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    return 1 / (1 + np.exp(-np.clip(logits, -_FARTHEST, _FARTHEST)))
+
+
+def _cost(inputs: NDArray[np.float64], targets: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    """Negative log-likelihood, and half the ridge."""
+    logits = inputs @ weights
+    return float(np.logaddexp(0, logits).sum() - targets @ logits + RIDGE / 2 * weights @ weights)
 
 
 def judged(written: Sequence[str], reference: str, rules: Normaliser) -> list[bool | None]:

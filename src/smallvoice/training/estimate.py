@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from transformers import WhisperConfig
 
-from smallvoice.decoding.engine import MAX_FRAMES
-from smallvoice.decoding.torch_engine import CPU_FRAMES
+from smallvoice.decoding.torch_engine import CPU_FRAMES, MAX_FRAMES
 from smallvoice.model import adapt
 
 TOKENS_PER_S = 3.0

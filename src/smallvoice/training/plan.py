@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from smallvoice.corpus.utterance import open_corpus
+from smallvoice.decoding.torch_engine import MAX_FRAMES
 from smallvoice.model import adapt, device, weights
 from smallvoice.model import window as windows
 from smallvoice.recipe import Recipe
@@ -100,7 +101,7 @@ def plan(recipe: Recipe, corpus_folder: Path | None) -> Plan:
     work_s = sum(measured.of_batch(calibrate.batch_flop(config, batch, tokens_per_s)) for batch in epoch.batches)
     step_s = work_s / epoch.steps + measured.optimizer_s
     dev_s = _decoding_seconds(setup, measured, tokens_per_s)
-    decodings = train.members * train.evaluations + (train.members > 1)
+    decodings = train.members * train.evaluations + (train.members > 1) + 1  # the last for the calibration
     return Plan(
         **facts,
         precision=precision,
@@ -128,9 +129,12 @@ def _decoding_seconds(setup: Setup, measured: Measured, tokens_per_s: float) -> 
     durations = sorted(setup.corpus.index("dev")["duration_s"].to_pylist())
     frames = [windows.num_frames(duration_s, recipe.window, setup.max_frames) for duration_s in durations]
     seconds = sum(estimate.forward_flop(config, window, 0) for window in frames) * measured.encode_s_per_flop
-    for start in range(0, len(durations), recipe.decode.batch_size):
-        longest_s = durations[start : start + recipe.decode.batch_size][-1]
+    start = 0
+    while start < len(durations):
+        size = max(1, min(recipe.decode.batch_size, MAX_FRAMES // frames[start]))
+        longest_s = durations[start : start + size][-1]
         seconds += measured.token_s * (LONGEST_OF_A_BATCH * tokens_per_s * longest_s + 1)
+        start += size
     return share * seconds
 
 

@@ -61,7 +61,7 @@ def train(recipe: Recipe, corpus_folder: Path, run_folder: Path, report: Report 
 
     Writes `adapter/`, `metrics.jsonl`, `trained_on.jsonl`, `left_out.jsonl` and `checkpoints/` into the run.
     Called again after it was cut off, it continues, and on the same machine with the same number of threads the
-    adapter is the same bit for bit.
+    weights are the same bit for bit.
 
     Raises:
         SmallvoiceError: anything a user can mend.
@@ -83,9 +83,13 @@ def train(recipe: Recipe, corpus_folder: Path, run_folder: Path, report: Report 
     if processes.first:
         _gather_metrics(run, recipe.train.members)
         write_jsonl(run.trained_on, setup.trained_on())
-        saving.put(setup.fresh_base(), result)
-        _write_result(run.adapter, setup, result, setup.calibration())
+        _write_result(run.adapter, setup, result)
     processes.wait()
+    if processes.first:
+        saving.put(setup.fresh_base(), result)
+        facts = tuned.read(run.adapter)
+        assert facts is not None
+        tuned.write(run.adapter, replace(facts, calibration=setup.calibration()))
     return TrainResult(
         trained=members[0].parameters,
         adapter=result.count(setup.base_parameters),
@@ -193,8 +197,8 @@ class Setup:
         return ErrorCounts(*(int(count) for count in self.processes.total(*counts)))
 
     def calibration(self) -> Calibration | None:
-        """How often the words of the network as it is now are right, decoded as the run decodes."""
-        engine = TorchEngine(self.whisper, self.recipe.window, self.recipe.decode)
+        """How often the words of the network as it is now are right, decoded greedily."""
+        engine = TorchEngine(self.whisper, self.recipe.window, replace(self.recipe.decode, beams=1))
         return calibrate(engine, self.corpus.utterances("dev", self.recipe.train.select_dev), self.language)
 
     def trained_on(self) -> Iterator[dict[str, Any]]:
@@ -270,7 +274,7 @@ def _dev_errors_of(setup: Setup, result: saving.Result) -> ErrorCounts:
     return setup.dev_errors()
 
 
-def _write_result(folder: Path, setup: Setup, result: saving.Result, calibration: Calibration | None) -> None:
+def _write_result(folder: Path, setup: Setup, result: saving.Result) -> None:
     facts = tuned.TunedFacts(
         base=setup.whisper.name,
         window=setup.recipe.window,
@@ -280,7 +284,6 @@ def _write_result(folder: Path, setup: Setup, result: saving.Result, calibration
         knows_silence=setup.recipe.augment.silence > 0,
         decode=setup.recipe.decode,
         moved=result.moved,
-        calibration=calibration,
     )
     fresh = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
