@@ -176,6 +176,7 @@ def one(options: argparse.Namespace) -> dict[str, Any]:
     clips = clips_of(options)
     rules = for_language(LANGUAGE)
     audio_s = sum(clip.duration_s for clip in clips)
+    peak = machine.peak_memory_bytes()  # before torch is loaded to count operations
     rates = [before, machine.matmul_gflops()]
     ideal_s = operations(options, clips, texts) / 1e9 / statistics.mean(rates)
     said = [rules.words(clip.text) for clip in clips]
@@ -188,7 +189,7 @@ def one(options: argparse.Namespace) -> dict[str, Any]:
         "seconds": seconds,
         "rtfx": audio_s / seconds,
         **counts.as_dict(),
-        "peak_memory_bytes": machine.peak_memory_bytes(),
+        "peak_memory_bytes": peak,
         "matmul_gflops": rates,
         "times_ideal": seconds / ideal_s,
     }

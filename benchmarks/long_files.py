@@ -155,7 +155,7 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
         "wer": counts.rate,
         "wer_one_by_one": clips.rate,
         "points": (counts.rate or 0.0) - (clips.rate or 0.0),
-        "run_on": bool(RUN_ON.search(" ".join(hypothesis))) and not RUN_ON.search(" ".join(reference)),
+        "run_on": sorted(set(RUN_ON.findall(" ".join(hypothesis))) - set(RUN_ON.findall(" ".join(reference)))),
         "rtfx": whole["rtfx"],
         "peak_memory_bytes": whole["peak_memory_bytes"],
         "peak_memory_of_ten_minutes": short["peak_memory_bytes"],

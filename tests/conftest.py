@@ -47,6 +47,25 @@ def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "corpus"
 
 
+@pytest.fixture(scope="session")
+def tuned_run(tiny_models: dict[str, Path], tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model, tuned for three steps."""
+    from smallvoice import recipe_file as recipes
+    from smallvoice import verbs
+
+    out = tmp_path_factory.mktemp("tuned")
+    recipe = recipes.build(
+        {
+            "corpus": {"language": "en"},
+            "model": {"base": str(tiny_models["multilingual"]), "rank": 2},
+            "train": {"max_steps": 3, "evaluations": 1, "learning_rate": 0.02},
+            "decode": {"tokens_base": 6, "tokens_per_s": 2.0, "beams": 2},
+        }
+    )
+    verbs.train(recipe, tiny_corpus, out)
+    return out
+
+
 def needs_weights(name: str) -> pytest.MarkDecorator:
     """Skip where the packages of weights are not installed."""
     from smallvoice.model import weights

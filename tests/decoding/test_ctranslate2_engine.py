@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tests.tiny import tone
 
-from smallvoice import recipe_file as recipes
 from smallvoice import using, verbs
 from smallvoice.decoding.models import Model, open_model
 from smallvoice.errors import InputError, RecipeError
@@ -22,31 +22,15 @@ CLIPS = [tone(0.8, 1), tone(1.1, 2), tone(1.9, 3)]
 
 
 @pytest.fixture(scope="module")
-def run(tiny_models: dict[str, Path], tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tuned tiny model."""
-    out = tmp_path_factory.mktemp("run")
-    recipe = recipes.build(
-        {
-            "corpus": {"language": "en"},
-            "model": {"base": str(tiny_models["multilingual"]), "rank": 2},
-            "train": {"max_steps": 3, "evaluations": 1, "learning_rate": 0.02},
-            "decode": {"tokens_base": 6, "tokens_per_s": 2.0, "beams": 2},
-        }
-    )
-    verbs.train(recipe, tiny_corpus, out)
-    return out
-
-
-@pytest.fixture(scope="module")
-def exported(run: Path, tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(tuned_run: Path, tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("exports")
-    using.export(str(run), "ctranslate2", precision="float32", corpus=tiny_corpus, out=out, accept_drift=True)
+    using.export(str(tuned_run), "ctranslate2", precision="float32", corpus=tiny_corpus, out=out, accept_drift=True)
     return out / "ctranslate2-float32"
 
 
 @pytest.fixture
-def both(run: Path, exported: Path) -> Iterator[tuple[Model, Model]]:
-    yield open_model(str(run)), open_model(str(exported))
+def both(tuned_run: Path, exported: Path) -> Iterator[tuple[Model, Model]]:
+    yield open_model(str(tuned_run)), open_model(str(exported))
 
 
 def test_an_export_knows_how_its_model_was_trained(both: tuple[Model, Model]) -> None:
@@ -133,20 +117,34 @@ def test_evaluate_and_transcribe_take_an_export(exported: Path, tiny_corpus: Pat
     assert transcript.facts["engine"]["runtime"].startswith("ctranslate2")
 
 
-def test_what_cannot_be(run: Path, exported: Path, tiny_corpus: Path, tmp_path: Path) -> None:
+def test_what_cannot_be(tuned_run: Path, exported: Path, tiny_corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="no CTranslate2 folder"):
-        open_model(str(run), "ctranslate2")
+        open_model(str(tuned_run), "ctranslate2")
     with pytest.raises(RecipeError, match="not known"):
-        open_model(str(run), "tensorflow")
+        open_model(str(tuned_run), "tensorflow")
     with pytest.raises(RecipeError, match="an export already"):
         using.export(str(exported), "huggingface", corpus=tiny_corpus, out=tmp_path)
 
 
-def test_a_model_that_knows_silence_may_write_nothing(both: tuple[Model, Model], tmp_path: Path) -> None:
-    """What may not come first travels with the export: `begin_suppress_tokens`."""
-    tuned = both[0]
-    generation = tuned.whisper.generation
+@pytest.mark.parametrize("beams", [1, 2])
+def test_a_model_that_knows_silence_may_write_nothing(tiny_models: dict[str, Path], tmp_path: Path, beams: int) -> None:
+    """What may not come first travels with the export; beams of CTranslate2 would always write something."""
+    silent = open_model(str(tiny_models["multilingual"]))
+    generation = silent.whisper.generation
     end = generation.eos_token_id
     generation.begin_suppress_tokens = [token for token in generation.begin_suppress_tokens if token != end]
-    ctranslate2.write(tuned, tmp_path, "float32")
-    assert end not in open_model(str(tmp_path)).whisper.generation.begin_suppress_tokens
+    with torch.no_grad():  # here the end is the likeliest token of all
+        silent.whisper.network.proj_out.weight[end] *= -10
+    ctranslate2.write(silent, tmp_path, "float32")
+    converted = open_model(str(tmp_path), "ctranslate2")
+    assert end not in converted.whisper.generation.begin_suppress_tokens
+    decode = DecodeRecipe(tokens_base=6, beams=beams)
+    ours, theirs = (model.engine(decode).decode(CLIPS, "en", words=True) for model in (silent, converted))
+    assert [one.text for one in theirs] == [one.text for one in ours] == [""] * 3
+    assert [one.avg_logprob for one in theirs] == pytest.approx([one.avg_logprob for one in ours], abs=1e-3)
+    assert all(one.words == [] and not one.capped for one in theirs)
+
+
+def test_an_export_says_what_it_was_made_of(both: tuple[Model, Model]) -> None:
+    tuned, converted = both
+    assert converted.adapter_sha256 == tuned.adapter_sha256 == tuned.key

@@ -22,8 +22,8 @@ from tests.conftest import needs_weights
 from smallvoice import using
 from smallvoice.corpus.audio import to_int16
 from smallvoice.decoding import long_form, speech, writers
+from smallvoice.decoding.engine import Decoded
 from smallvoice.decoding.long_form import Segment
-from smallvoice.decoding.torch_engine import Decoded
 from smallvoice.decoding.word_times import Word, split, warp
 from smallvoice.decoding.writers import Transcript
 from smallvoice.errors import InputError, RecipeError

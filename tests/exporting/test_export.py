@@ -22,24 +22,8 @@ from smallvoice.storage import read_json
 from tests.conftest import needs_weights
 
 
-@pytest.fixture(scope="module")
-def run(tiny_models: dict[str, Path], tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tuned tiny model."""
-    out = tmp_path_factory.mktemp("run")
-    recipe = recipes.build(
-        {
-            "corpus": {"language": "en"},
-            "model": {"base": str(tiny_models["multilingual"]), "rank": 2},
-            "train": {"max_steps": 3, "evaluations": 1, "learning_rate": 0.02},
-            "decode": {"tokens_base": 6, "tokens_per_s": 2.0},
-        }
-    )
-    verbs.train(recipe, tiny_corpus, out)
-    return out
-
-
-def test_transformers_loads_what_was_trained(run: Path, tiny_corpus: Path, tmp_path: Path) -> None:
-    found = using.export(str(run), "huggingface", corpus=tiny_corpus, out=tmp_path)
+def test_transformers_loads_what_was_trained(tuned_run: Path, tiny_corpus: Path, tmp_path: Path) -> None:
+    found = using.export(str(tuned_run), "huggingface", corpus=tiny_corpus, out=tmp_path)
     assert found["kept"] and found["words_differ"] == 0.0 and found["wer_model"] == found["wer_export"]
     assert found["window_cost"]["wer_30_s"] == found["wer_model"]
     folder = tmp_path / "huggingface-float32"
@@ -49,19 +33,21 @@ def test_transformers_loads_what_was_trained(run: Path, tiny_corpus: Path, tmp_p
     from transformers import WhisperForConditionalGeneration
 
     loaded = dict(WhisperForConditionalGeneration.from_pretrained(folder).named_parameters())
-    for name, value in open_model(str(run)).whisper.network.named_parameters():
+    for name, value in open_model(str(tuned_run)).whisper.network.named_parameters():
         assert torch.equal(loaded[name], value), name
     for path in folder.rglob("*"):
-        assert str(run).encode() not in path.read_bytes(), path.name
+        assert str(tuned_run).encode() not in path.read_bytes(), path.name
     assert list(read_json(tmp_path / "parity.json")["exports"]) == ["huggingface-float32"]
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
-def test_faster_whisper_loads_what_was_trained(run: Path, tiny_corpus: Path, tmp_path: Path, precision: str) -> None:
+def test_faster_whisper_loads_what_was_trained(
+    tuned_run: Path, tiny_corpus: Path, tmp_path: Path, precision: str
+) -> None:
     """It loads and writes; which words, a random model leaves to rounding: the real one is tested below."""
     pytest.importorskip("faster_whisper")
     found = using.export(
-        str(run), "ctranslate2", precision=precision, corpus=tiny_corpus, out=tmp_path, accept_drift=True
+        str(tuned_run), "ctranslate2", precision=precision, corpus=tiny_corpus, out=tmp_path, accept_drift=True
     )
     assert (tmp_path / f"ctranslate2-{precision}" / "model.bin").is_file()
     assert found["clips"] > 0 and found["accepted"]
@@ -69,7 +55,7 @@ def test_faster_whisper_loads_what_was_trained(run: Path, tiny_corpus: Path, tmp
 
 
 def test_an_export_that_writes_other_words_is_not_kept(
-    run: Path, tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tuned_run: Path, tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(folder: Path, precision: str, clips: list[np.ndarray], language: str | None) -> list[str]:
         return [f"{text} and more" for text in huggingface.hear(folder, precision, clips, language)]
@@ -78,11 +64,11 @@ def test_an_export_that_writes_other_words_is_not_kept(
     damaged = export.Format(kind.precisions, kind.needs, kind.write, broken)
     monkeypatch.setitem(export.FORMATS, "huggingface", damaged)
     with pytest.raises(Finding, match=r"huggingface-float32 is not kept: .* --accept-drift"):
-        using.export(str(run), "huggingface", corpus=tiny_corpus, out=tmp_path)
+        using.export(str(tuned_run), "huggingface", corpus=tiny_corpus, out=tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"parity.json", "parity_reference.json"}
     block = read_json(tmp_path / "parity.json")["exports"]["huggingface-float32"]
     assert not block["kept"] and block["differing"][0]["export"].endswith("and more")
-    kept = using.export(str(run), "huggingface", corpus=tiny_corpus, out=tmp_path, accept_drift=True)
+    kept = using.export(str(tuned_run), "huggingface", corpus=tiny_corpus, out=tmp_path, accept_drift=True)
     assert kept["accepted"] and not kept["kept"] and (tmp_path / "huggingface-float32").is_dir()
 
 

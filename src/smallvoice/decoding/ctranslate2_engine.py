@@ -10,7 +10,7 @@ import ctranslate2
 import numpy as np
 import torch
 
-from smallvoice.decoding.torch_engine import MAX_FRAMES, Decoded, by_window, in_order, token_cap
+from smallvoice.decoding.engine import Decoded, by_window, frames_at_once, in_order, token_cap
 from smallvoice.decoding.word_times import SECONDS_PER_POSITION, Word, token_starts, words_of
 from smallvoice.model import window as windows
 from smallvoice.model.device import describe
@@ -28,8 +28,8 @@ class CTranslate2Engine:
         self.whisper = whisper
         self.window = window
         self.recipe = recipe
-        self.batch_frames = MAX_FRAMES
         self.device = torch.device("cuda" if ctranslate2.get_cuda_device_count() else "cpu")
+        _, self.batch_frames = frames_at_once(self.device)
         ctranslate2.set_random_seed(0)  # draws are those of one sequence: the same calls give the same
         self._model = ctranslate2.models.Whisper(
             str(folder), device=self.device.type, intra_threads=torch.get_num_threads()
@@ -55,19 +55,24 @@ class CTranslate2Engine:
         But what is drawn (`temperature`) depends on what this engine has drawn before.
         """
         prefix = prefix_ids(self.whisper.generation, language)
+        beams = 1 if temperature else self.recipe.beams
         positions = self.whisper.network.config.max_target_positions - int(words)  # aligning adds the end token
-        places = by_window(waveforms, self, MAX_FRAMES)
+        places = by_window(waveforms, self, self.batch_frames)
         found: list[Decoded] = []
         for part in places:
             these = [waveforms[place] for place in part]
             durations_s = [len(waveform) / SAMPLE_RATE for waveform in these]
             caps = [token_cap(duration_s, self.recipe, positions, len(prefix)) for duration_s in durations_s]
             encoded = self._encode(these)
-            results = self._generate(encoded, prefix, caps, temperature)
+            results = self._generate(encoded, prefix, caps, beams, temperature)
             for row, ((tokens, _), cap) in enumerate(zip(results, caps, strict=True)):
-                # CTranslate2 has one cap for a batch. Alone, an utterance is not decided by what it stood beside.
+                # CTranslate2 has one cap for a batch: what meets its own is decoded again, alone.
                 if len(tokens) >= cap < max(caps):
-                    results[row] = self._generate(self._encode([these[row]]), prefix, [cap], temperature)[0]
+                    results[row] = self._generate(self._encode([these[row]]), prefix, [cap], beams, temperature)[0]
+            if beams > 1 and self._may_be_silent():
+                # Its beams never end with nothing: so where the end is the likeliest first token, nothing is said.
+                first = self._generate(encoded, prefix, [1] * len(part), 1)
+                results = [one if not one[0] else other for one, other in zip(first, results, strict=True)]
             texts = [tokens for tokens, _ in results]
             timed = self._words(encoded, prefix, texts, durations_s, language) if words else [None] * len(part)
             found += [self._decoded(*row) for row in zip(results, caps, timed, strict=True)]
@@ -80,10 +85,14 @@ class CTranslate2Engine:
             InputError: the model is English-only.
         """
         self.whisper.require_languages()
-        places = by_window(waveforms, self, MAX_FRAMES)
+        places = by_window(waveforms, self, self.batch_frames)
         encoded = (self._encode([waveforms[place] for place in part]) for part in places)
         guesses = [ranked[0][0].strip("<|>") for one in encoded for ranked in self._model.detect_language(one)]
         return in_order(guesses, places)
+
+    def _may_be_silent(self) -> bool:
+        generation = self.whisper.generation
+        return generation.eos_token_id not in (generation.begin_suppress_tokens or [])
 
     def _decoded(self, result: tuple[list[int], float], cap: int, words: list[Word] | None) -> Decoded:
         tokens, logprob = result
@@ -97,11 +106,10 @@ class CTranslate2Engine:
         return self._model.encode(ctranslate2.StorageView.from_array(np.ascontiguousarray(mel.numpy())))
 
     def _generate(
-        self, encoded: ctranslate2.StorageView, prefix: list[int], caps: list[int], temperature: float
+        self, encoded: ctranslate2.StorageView, prefix: list[int], caps: list[int], beams: int, temperature: float = 0.0
     ) -> list[tuple[list[int], float]]:
         """Of each utterance its tokens without the end, and their mean log-probability, the end included."""
         cap = max(caps)
-        beams = 1 if temperature else self.recipe.beams
         drawn = {"sampling_topk": 0, "sampling_temperature": temperature} if temperature else {}
         results = self._model.generate(
             encoded,
@@ -111,7 +119,7 @@ class CTranslate2Engine:
             max_length=max(2 * cap, len(prefix) + cap),
             suppress_tokens=self.whisper.generation.suppress_tokens or [],
             return_scores=True,
-            # Then a score is the sum over the tokens and the end, of an empty text too.
+            # Without it a score is the sum over the tokens and the end, of an empty text too.
             length_penalty=0 if beams == 1 else 1,
             **drawn,
         )
@@ -119,7 +127,7 @@ class CTranslate2Engine:
         for result in results:
             tokens = result.sequences_ids[0]
             total = result.scores[0] * (1 if beams == 1 else len(tokens))
-            found.append((tokens, total / max(1, len(tokens) + (len(tokens) < cap)) if math.isfinite(total) else 0.0))
+            found.append((tokens, total / (len(tokens) + (len(tokens) < cap))))
         return found
 
     def _words(

@@ -1,20 +1,55 @@
-"""Utterances to text through any engine, batched by window."""
+"""Utterances to text through any engine: what all of them share, and the batches that they are given."""
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
+import torch
 
 from smallvoice.corpus.audio import decode_flac
 from smallvoice.corpus.utterance import Utterance
-from smallvoice.decoding.torch_engine import Decoded
+from smallvoice.decoding.word_times import Word
+from smallvoice.model.features import SAMPLE_RATE
 from smallvoice.recipe import DecodeRecipe
 
 _Item = TypeVar("_Item")
+_Found = TypeVar("_Found")
 POOL_BYTES = 64 * 2**20
+CPU_FRAMES = (4_000, 12_000)
+GPU_FRAMES = (96_000, 96_000)
+
+
+def frames_at_once(device: torch.device) -> tuple[int, int]:
+    """Log-mel frames that are encoded at once, and those of a batch.
+
+    On a CPU few are encoded, so that what lies between two layers stays in its cache. Of a batch the keys and values of
+    the audio are kept: 0.15 GB for 12,000 frames of whisper-base.
+    """
+    return CPU_FRAMES if device.type == "cpu" else GPU_FRAMES
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What the model wrote for one utterance."""
+
+    text: str
+    num_tokens: int
+    avg_logprob: float
+    """Mean natural-log probability of the tokens, the end token included."""
+    capped: bool
+    """The token cap ended it: the model would have gone on."""
+    words: list[Word] | None = None
+    """Where they were asked for; times in seconds from the start of the audio."""
+
+
+def token_cap(duration_s: float, recipe: DecodeRecipe, max_positions: int, prefix: int) -> int:
+    """New tokens allowed: it grows with duration, so that a loop cannot fill the decoder's 448 positions."""
+    return min(recipe.tokens_base + math.ceil(recipe.tokens_per_s * duration_s), max_positions - prefix)
 
 
 class Engine(Protocol):
@@ -41,6 +76,24 @@ class Engine(Protocol):
     ) -> list[Decoded]:
         """Decode utterances, each at its own window; with `words`, when each word was said."""
         ...
+
+
+def by_window(waveforms: list[np.ndarray], engine: Engine, most_frames: int) -> list[list[int]]:
+    """Places of utterances that can be encoded together: of one window, and no more than `most_frames` of it."""
+    of_window: dict[int, list[int]] = defaultdict(list)
+    for place, waveform in enumerate(waveforms):
+        of_window[engine.num_frames(len(waveform) / SAMPLE_RATE)].append(place)
+    parts = []
+    for frames, found in of_window.items():
+        size = max(1, most_frames // frames)
+        parts += [found[start : start + size] for start in range(0, len(found), size)]
+    return parts
+
+
+def in_order(found: Sequence[_Found], places: list[list[int]]) -> list[_Found]:
+    """What was found of each utterance, in the order in which they were given."""
+    flat = [place for part in places for place in part]
+    return [one for _, one in sorted(zip(flat, found, strict=True), key=lambda pair: pair[0])]
 
 
 def decode_utterances(

@@ -15,9 +15,8 @@ from smallvoice.corpus.select import parse
 from smallvoice.corpus.transcripts.segment import NOTHING_LOST
 from smallvoice.corpus.utterance import Corpus, Utterance, open_corpus
 from smallvoice.decoding import silence
-from smallvoice.decoding.engine import Engine, decode_utterances
+from smallvoice.decoding.engine import Decoded, Engine, decode_utterances
 from smallvoice.decoding.models import Model, open_model
-from smallvoice.decoding.torch_engine import Decoded
 from smallvoice.errors import InputError
 from smallvoice.recipe import DecodeRecipe
 from smallvoice.run_folder import RunFolder
@@ -203,7 +202,7 @@ def _block(
     return {
         "model": model.whisper.name,
         "weights": model.whisper.origin,
-        "adapter_sha256": model.key if model.parameters.trainable else None,
+        "adapter_sha256": model.adapter_sha256,
         "trainable_parameters": model.parameters.trainable,
         "total_parameters": model.parameters.total,
         "split": split,

@@ -9,8 +9,7 @@ import numpy as np
 
 from smallvoice.corpus.audio import SAMPLING_RATE, Int16, as_float, forget
 from smallvoice.decoding import speech
-from smallvoice.decoding.engine import Engine, batches
-from smallvoice.decoding.torch_engine import Decoded
+from smallvoice.decoding.engine import Decoded, Engine, batches
 from smallvoice.decoding.word_times import Word
 from smallvoice.scoring.hallucination import COMPRESSION_RATIO, compression_ratio
 

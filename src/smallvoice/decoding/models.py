@@ -49,6 +49,12 @@ class Model:
         name = "tuned" if self.facts or self.parameters.trainable else "base"
         return f"{name}-{CTRANSLATE2}" if self.converted else name
 
+    @property
+    def adapter_sha256(self) -> str | None:
+        """Of what training left, in an export too; None for a model that smallvoice did not tune."""
+        made_of = self.facts.adapter_sha256 if self.facts else None
+        return made_of or (self.key if self.parameters.trainable else None)
+
     def engine(self, decode: DecodeRecipe) -> Engine:
         """What decodes with it."""
         if self.converted is None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +12,7 @@ from smallvoice.decoding import language as languages
 from smallvoice.decoding.banned import Banned
 from smallvoice.decoding.beam import beam_search
 from smallvoice.decoding.decoder import Decoder
+from smallvoice.decoding.engine import Decoded, by_window, frames_at_once, in_order, token_cap
 from smallvoice.decoding.word_times import Word, word_times
 from smallvoice.model import window as windows
 from smallvoice.model.device import describe
@@ -22,33 +20,6 @@ from smallvoice.model.features import SAMPLE_RATE
 from smallvoice.model.prompt import prefix_ids
 from smallvoice.model.weights import Whisper
 from smallvoice.recipe import DecodeRecipe, WindowRecipe
-
-CPU_FRAMES = 4_000
-"""Log-mel frames that are encoded at once on a CPU: what lies between two layers stays in its cache."""
-MAX_FRAMES = 4 * 3_000
-"""Log-mel frames of a batch on a CPU: the keys and values of the audio are kept for each, 0.15 GB for whisper-base."""
-GPU_FRAMES = 32 * 3_000
-"""The same on a GPU, where they are encoded at once too."""
-_Found = TypeVar("_Found")
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """What the model wrote for one utterance."""
-
-    text: str
-    num_tokens: int
-    avg_logprob: float
-    """Mean natural-log probability of the tokens, the end token included."""
-    capped: bool
-    """The token cap ended it: the model would have gone on."""
-    words: list[Word] | None = None
-    """Where they were asked for; times in seconds from the start of the audio."""
-
-
-def token_cap(duration_s: float, recipe: DecodeRecipe, max_positions: int, prefix: int) -> int:
-    """New tokens allowed: it grows with duration, so that a loop cannot fill the decoder's 448 positions."""
-    return min(recipe.tokens_base + math.ceil(recipe.tokens_per_s * duration_s), max_positions - prefix)
 
 
 class TorchEngine:
@@ -58,8 +29,7 @@ class TorchEngine:
         self.whisper = whisper
         self.window = window
         self.recipe = recipe
-        self._on_cpu = whisper.network.device.type == "cpu"
-        self.batch_frames = MAX_FRAMES if self._on_cpu else GPU_FRAMES
+        self._encoded_frames, self.batch_frames = frames_at_once(whisper.network.device)
         self._max_frames = windows.max_frames(whisper.network)
         self._banned = Banned.of(whisper.generation, whisper.network.device)
 
@@ -78,7 +48,7 @@ class TorchEngine:
         Raises:
             InputError: the model is English-only.
         """
-        places = self._parts(waveforms)
+        places = by_window(waveforms, self, self._encoded_frames)
         found = [name for states in self._encoded(waveforms, places) for name in languages.guess(self.whisper, states)]
         return in_order(found, places)
 
@@ -100,7 +70,7 @@ class TorchEngine:
         network = self.whisper.network
         prefix = prefix_ids(self.whisper.generation, language)
         positions = network.config.max_target_positions - int(words)  # the pass that finds times adds the end token
-        places = self._parts(waveforms)
+        places = by_window(waveforms, self, self._encoded_frames)
         durations_s = [len(waveforms[place]) / SAMPLE_RATE for part in places for place in part]
         caps = [token_cap(duration_s, self.recipe, positions, len(prefix)) for duration_s in durations_s]
         states = self._encoded(waveforms, places)
@@ -114,9 +84,6 @@ class TorchEngine:
             timed = self._words(states, prefix, tokens, durations_s, language)
             decoded = [replace(one, words=found) for one, found in zip(decoded, timed, strict=True)]
         return in_order(decoded, places)
-
-    def _parts(self, waveforms: list[np.ndarray]) -> list[list[int]]:
-        return by_window(waveforms, self, CPU_FRAMES if self._on_cpu else GPU_FRAMES)
 
     def _encoded(self, waveforms: list[np.ndarray], places: list[list[int]]) -> list[torch.Tensor]:
         """The encoder's output of each part, shape = (utterances, positions, d_model)."""
@@ -149,28 +116,6 @@ class TorchEngine:
         text = self.whisper.tokenizer.decode(tokens, skip_special_tokens=True)
         num_tokens = len(tokens) - ended
         return Decoded(" ".join(text.split()), num_tokens, logprob / max(1, len(tokens)), capped=not ended)
-
-
-class _Windowed(Protocol):
-    def num_frames(self, duration_s: float) -> int: ...
-
-
-def by_window(waveforms: list[np.ndarray], engine: _Windowed, most_frames: int) -> list[list[int]]:
-    """Places of utterances that can be encoded together: of one window, and no more than `most_frames` of it."""
-    of_window: dict[int, list[int]] = defaultdict(list)
-    for place, waveform in enumerate(waveforms):
-        of_window[engine.num_frames(len(waveform) / SAMPLE_RATE)].append(place)
-    parts = []
-    for frames, found in of_window.items():
-        size = max(1, most_frames // frames)
-        parts += [found[start : start + size] for start in range(0, len(found), size)]
-    return parts
-
-
-def in_order(found: Sequence[_Found], places: list[list[int]]) -> list[_Found]:
-    """What was found of each utterance, in the order in which they were given."""
-    flat = [place for part in places for place in part]
-    return [one for _, one in sorted(zip(flat, found, strict=True), key=lambda pair: pair[0])]
 
 
 def greedy(

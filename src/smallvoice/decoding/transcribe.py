@@ -75,8 +75,7 @@ class Transcriber:
             "schema_version": SCHEMA_VERSION,
             "model": self.model.whisper.name,
             "system": self.model.system,
-            "weights_key": self.model.key,
-            "adapter_sha256": self.model.key if self.model.parameters.trainable else None,
+            "adapter_sha256": self.model.adapter_sha256,
             "decoding": {**asdict(self.decode), "window": recipes.as_dict(self.model.window)},
             "engine": self.engine.facts(),
         }

@@ -95,7 +95,8 @@ def export(
     try:
         kind.write(model, written, precision)
         if model.facts:
-            tuned.write(fresh, model.facts if model.facts.decode else replace(model.facts, decode=model.decode))
+            made_of = {"decode": model.decode, "adapter_sha256": model.adapter_sha256}
+            tuned.write(fresh, replace(model.facts, **made_of))
         trimmed = partial(kind.hear_trimmed, written, precision) if kind.hear_trimmed else None
         texts = parity.references(model, clips, language, out / "parity_reference.json")
         found = parity.check(model, clips, texts, partial(kind.hear, written, precision), trimmed, precision, language)

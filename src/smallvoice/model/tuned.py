@@ -33,6 +33,8 @@ class TunedFacts:
     """It was trained on silence with empty text, so it may write nothing."""
     decode: DecodeRecipe | None = None
     """How its run decodes; None in folders of before this was recorded."""
+    adapter_sha256: str | None = None
+    """In an export: of what training left, from which it was made."""
     calibration: Calibration | None = None
     """How often its words are right, told from their probability; None where dev was too small to tell."""
 

@@ -26,7 +26,8 @@ from smallvoice.corpus.audio import decode_flac
 from smallvoice.corpus.utterance import Utterance
 from smallvoice.decoding.banned import Banned
 from smallvoice.decoding.decoder import Decoder
-from smallvoice.decoding.torch_engine import CPU_FRAMES, greedy
+from smallvoice.decoding.engine import frames_at_once
+from smallvoice.decoding.torch_engine import greedy
 from smallvoice.model import adapt
 from smallvoice.model import window as windows
 from smallvoice.model.prompt import prefix_ids
@@ -240,7 +241,7 @@ def _measure_decoding(setup: Setup, found: Measured) -> None:
     middle = max(0, len(rows) // 2 - setup.recipe.decode.batch_size // 2)
     batch = rows[middle:][: setup.recipe.decode.batch_size]
     frames = max(windows.num_frames(row.duration_s, window, setup.max_frames) for row in batch)
-    batch = batch[-max(1, CPU_FRAMES // frames) :]
+    batch = batch[-max(1, frames_at_once(network.device)[0] // frames) :]
     started = time.perf_counter()
     mel = windows.features([decode_flac(row.audio) for row in batch], frames, network)
     encoded = windows.encode(network, mel)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from transformers import WhisperConfig
 
-from smallvoice.decoding.torch_engine import CPU_FRAMES, MAX_FRAMES
+from smallvoice.decoding.engine import CPU_FRAMES
 from smallvoice.model import adapt
 
 TOKENS_PER_S = 3.0
@@ -54,14 +54,14 @@ def memory_bytes(
     return held + max(rows * (kept + logits), decoding_bytes(config, decoded))
 
 
-def decoding_bytes(config: WhisperConfig, decoded: int) -> float:
+def decoding_bytes(config: WhisperConfig, decoded: int, frames: tuple[int, int] = CPU_FRAMES) -> float:
     """What decoding at the full window needs: three buffers of the encoder's widest layer for what is encoded at once,
     and the keys and values of a batch's audio.
 
     Args:
         decoded: the most utterances of a batch.
+        frames: encoded at once, and of a batch: `frames_at_once` of the device.
     """
     window = config.max_source_positions
-    encoded = max(window, CPU_FRAMES / 2)
-    kept = max(window, min(decoded * window, MAX_FRAMES / 2))
+    encoded, kept = (max(window, min(decoded * window, most / 2)) for most in frames)
     return 4 * (3 * config.encoder_ffn_dim * encoded + 2 * config.d_model * config.decoder_layers * kept)

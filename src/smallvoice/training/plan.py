@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from smallvoice.corpus.utterance import open_corpus
-from smallvoice.decoding.torch_engine import MAX_FRAMES
+from smallvoice.decoding.engine import frames_at_once
 from smallvoice.model import adapt, device, weights
 from smallvoice.model import window as windows
 from smallvoice.recipe import Recipe
@@ -129,9 +129,10 @@ def _decoding_seconds(setup: Setup, measured: Measured, tokens_per_s: float) -> 
     durations = sorted(setup.corpus.index("dev")["duration_s"].to_pylist())
     frames = [windows.num_frames(duration_s, recipe.window, setup.max_frames) for duration_s in durations]
     seconds = sum(estimate.forward_flop(config, window, 0) for window in frames) * measured.encode_s_per_flop
+    _, most = frames_at_once(setup.processes.device)
     start = 0
     while start < len(durations):
-        size = max(1, min(recipe.decode.batch_size, MAX_FRAMES // frames[start]))
+        size = max(1, min(recipe.decode.batch_size, most // frames[start]))
         longest_s = durations[start : start + size][-1]
         seconds += measured.token_s * (LONGEST_OF_A_BATCH * tokens_per_s * longest_s + 1)
         start += size
@@ -153,4 +154,6 @@ def _peak_bytes(setup: Setup, count: adapt.ParameterCount, measured: Measured) -
     copies = MOMENTS + bool(setup.recipe.train.ema)
     held = measured.before_bytes + 4 * copies * count.trainable
     # A run decodes with the base model too.
-    return held + max(REUSE * measured.batch_bytes, estimate.decoding_bytes(config, setup.recipe.decode.batch_size))
+    frames = frames_at_once(setup.processes.device)
+    decoding = estimate.decoding_bytes(config, setup.recipe.decode.batch_size, frames)
+    return held + max(REUSE * measured.batch_bytes, decoding)

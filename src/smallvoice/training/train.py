@@ -83,12 +83,10 @@ def train(recipe: Recipe, corpus_folder: Path, run_folder: Path, report: Report 
     if processes.first:
         _gather_metrics(run, recipe.train.members)
         write_jsonl(run.trained_on, setup.trained_on())
-        _write_result(run.adapter, setup, result)
+        facts = _write_result(run.adapter, setup, result)
     processes.wait()
-    if processes.first:
+    if processes.first:  # the others need not wait for it
         saving.put(setup.fresh_base(), result)
-        facts = tuned.read(run.adapter)
-        assert facts is not None
         tuned.write(run.adapter, replace(facts, calibration=setup.calibration()))
     return TrainResult(
         trained=members[0].parameters,
@@ -274,7 +272,7 @@ def _dev_errors_of(setup: Setup, result: saving.Result) -> ErrorCounts:
     return setup.dev_errors()
 
 
-def _write_result(folder: Path, setup: Setup, result: saving.Result) -> None:
+def _write_result(folder: Path, setup: Setup, result: saving.Result) -> tuned.TunedFacts:
     facts = tuned.TunedFacts(
         base=setup.whisper.name,
         window=setup.recipe.window,
@@ -291,6 +289,7 @@ def _write_result(folder: Path, setup: Setup, result: saving.Result) -> None:
         saving.save(fresh, result, setup.whisper)
         tuned.write(fresh, facts)
     checkpoint.replace_folder(fresh, folder)
+    return facts
 
 
 def _member_folder(run: RunFolder, number: int) -> Path:
