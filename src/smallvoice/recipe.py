@@ -230,6 +230,9 @@ class TrainRecipe:
     interpolate: Annotated[float, Field(gt=0, le=1)] = 1.0
     """How far from the base to what was trained the result lies (WiSE-FT, Wortsman et al., 2022): below 1 the model
     forgets less of other speech."""
+    spectrum_power: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """To what power the singular values of each weight's change are raised, its size kept: below 1 no few directions
+    carry it, and the model forgets less of other speech."""
     mix: list[MixRecipe] = Field(default_factory=list)
     """Parts of the training data with weights; rows of none are not heard. None: every row once an epoch."""
     balance: Literal["none", "speaker", "age", "source"] = "none"

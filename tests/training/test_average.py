@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.training.results_made import SETTINGS, member, merged, untouched
 
 from smallvoice import recipe_file as recipes
 from smallvoice import verbs
@@ -17,41 +18,8 @@ from smallvoice.recipe import ModelRecipe
 from smallvoice.storage import read_jsonl
 from smallvoice.training.average import average, interpolate
 
-SETTINGS = {
-    "lora": {},
-    "rslora": {},
-    "dora": {},
-    "pissa": {},
-    "adalora": {},
-    "bottleneck": {"bottleneck": 4},
-    "selective": {"top_decoder_layers": 1, "biases": True},
-    "full": {},
-}
 RANKS = {"lora": 6, "rslora": 6, "dora": 6, "pissa": 12}
 """Of three members of rank 2."""
-
-
-def member(base: Path, recipe: ModelRecipe, seed: int) -> saving.Result:
-    """What a network has learned whose every moved value is a little elsewhere."""
-    network = adapt.adapt(weights.load(str(base)), recipe, seed, num_steps=9)
-    generator = torch.Generator().manual_seed(seed)
-    for name, parameter in network.named_parameters():
-        if parameter.requires_grad:
-            parameter.data += 0.2 * torch.randn(parameter.shape, generator=generator)
-        if ".lora_E." in name:
-            parameter.data *= torch.rand(parameter.shape, generator=generator) < 0.6
-    return saving.result_of(network)
-
-
-def untouched(folder: Path) -> dict[str, torch.Tensor]:
-    return dict(weights.load(str(folder)).network.named_parameters())
-
-
-def merged(folder: Path, result: saving.Result) -> dict[str, torch.Tensor]:
-    """The weights of a base that does what was learned."""
-    whisper = weights.load(str(folder))
-    saving.put(whisper, copy.deepcopy(result))
-    return dict(whisper.network.named_parameters())
 
 
 @pytest.mark.parametrize("strategy", [name for name in SETTINGS if name not in ("bottleneck", "dora")])

@@ -87,6 +87,10 @@ def require_sense(recipe: Recipe) -> None:
         raise RecipeError("train.ema: a running average of AdaLoRA brings back the ranks that it took away; use 0.")
     if recipe.train.interpolate < 1.0 and recipe.model.strategy == "dora":
         raise RecipeError("train.interpolate: what lies between the base and a DoRA adapter is none; use 1, or lora.")
+    if recipe.train.spectrum_power < 1.0 and recipe.model.strategy in ("dora", "bottleneck"):
+        raise RecipeError(
+            f"train.spectrum_power: what {recipe.model.strategy} does is no sum of directions; use 1, or lora."
+        )
 
 
 def _require_factors(model: ModelRecipe, train: TrainRecipe) -> None:

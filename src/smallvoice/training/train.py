@@ -35,6 +35,7 @@ from smallvoice.training.batches import Planner
 from smallvoice.training.distributed import Processes
 from smallvoice.training.labels import token_ids
 from smallvoice.training.loop import Member, train_member
+from smallvoice.training.spectrum import flatten
 
 log = logging.getLogger(__name__)
 
@@ -104,12 +105,14 @@ def _result(setup: Setup, members: list[saving.Result]) -> tuple[str, saving.Res
     Never one of several for its luck on dev: in the first run of speechocean762_base a member tied with the average
     there (16.7 %) and was 5 points worse on test.
     """
-    name, result, share = "member 1", members[0], setup.recipe.train.interpolate
+    recipe, name, result = setup.recipe, "member 1", members[0]
     if len(members) > 1:
         name, result = "average", average(members, setup.fresh_base().network)
-    if share < 1.0:
+    if (share := recipe.train.interpolate) < 1.0:
         name, result = f"{name}, {share:g} of the way", interpolate(result, setup.fresh_base().network, share)
-    if rank := setup.recipe.model.save_rank:
+    if (power := recipe.train.spectrum_power) < 1.0:
+        name, result = f"{name}, spectrum ^ {power:g}", flatten(result, setup.fresh_base().network, power)
+    if rank := recipe.model.save_rank:
         name, result = f"{name}, rank {rank}", low_rank(result, setup.fresh_base(), rank)
     return name, result
 
