@@ -16,18 +16,19 @@ from smallvoice.model.extract import low_rank
 from smallvoice.recipe import ModelRecipe
 
 LINEAR = ["*_proj.weight", "fc[12].weight"]
+MATRICES = [*LINEAR, "encoder.conv[12].weight"]
 
 
 def moved(folder: Path, rank: int) -> saving.Result:
-    """Linear layers of the encoder that moved by a product of a rank."""
-    recipe = ModelRecipe(strategy="full", part="encoder", layers=LINEAR)
+    """Linear layers and convolutions of the encoder that moved by a product of a rank."""
+    recipe = ModelRecipe(strategy="full", part="encoder", layers=MATRICES)
     network = adapt.adapt(weights.load(str(folder)), recipe, seed=0)
     generator = torch.Generator().manual_seed(0)
     for parameter in network.parameters():
         if parameter.requires_grad:
-            rows, columns = parameter.shape
+            rows, columns = parameter.flatten(1).shape
             factors = torch.randn(rows, rank, generator=generator), torch.randn(rank, columns, generator=generator)
-            parameter.data += 0.1 * factors[0] @ factors[1]
+            parameter.data += 0.1 * (factors[0] @ factors[1]).view_as(parameter)
     return saving.result_of(network)
 
 
@@ -42,7 +43,7 @@ def test_a_change_of_that_rank_is_kept_whole(tiny_models: dict[str, Path]) -> No
     result = moved(folder, rank=3)
     kept = low_rank(result, weights.load(str(folder)), rank=3)
     assert kept.file == saving.ADAPTER and kept.config.r == 3
-    assert len(kept.tensors) == 2 * len(result.tensors) == 2 * 12
+    assert len(kept.tensors) == 2 * len(result.tensors) == 2 * 14
     found, expected = weights_of(folder, kept), weights_of(folder, result)
     for name, value in found.items():
         assert torch.allclose(value, expected[name], atol=2e-3), name
@@ -65,7 +66,7 @@ def test_training_keeps_an_adapter_that_peft_reads(
     tiny_models: dict[str, Path], tiny_corpus: Path, tmp_path: Path
 ) -> None:
     base = tiny_models["english"]
-    model = {"base": str(base), "strategy": "full", "part": "hearing", "layers": LINEAR, "save_rank": 4}
+    model = {"base": str(base), "strategy": "full", "part": "hearing", "layers": MATRICES, "save_rank": 4}
     train = {"members": 2, "max_steps": 2, "evaluations": 1, "learning_rate": 0.01, "interpolate": 0.5}
     recipe = recipes.build({"model": model, "train": train, "decode": {"tokens_base": 6, "tokens_per_s": 2.0}})
     facts = verbs.train(recipe, tiny_corpus, tmp_path)
@@ -73,7 +74,7 @@ def test_training_keeps_an_adapter_that_peft_reads(
     block = verbs.evaluate(str(tmp_path), tiny_corpus, split="dev", out=tmp_path / "evaluation", decode=recipe.decode)
     assert block["wer"]["normalised"]["wer"] == facts["dev"][facts["chosen"]]["wer"]
     peft = PeftModel.from_pretrained(weights.load(str(base)).network, str(tmp_path / "adapter"))
-    assert sum(".lora_A." in name for name, _ in peft.named_parameters()) == 12 + 2 * 4
+    assert sum(".lora_A." in name for name, _ in peft.named_parameters()) == 14 + 2 * 4
     assert str(base.parent).encode() not in (tmp_path / "adapter" / "adapter_config.json").read_bytes()
 
 

@@ -69,8 +69,8 @@ def adapt(whisper: Whisper, recipe: ModelRecipe, seed: int, num_steps: int | Non
         moved = set(strategies.moved_weights(whisper.network, recipe))
         for name, parameter in whisper.network.named_parameters():
             parameter.requires_grad_(name in moved)
-        linear = {f"{name}.weight" for name in strategies.linear_names(whisper.network)}
-        if recipe.save_rank and not moved & linear:
+        matrices = {f"{name}.weight" for name in strategies.matrix_names(whisper.network)}
+        if recipe.save_rank and not moved & matrices:
             raise RecipeError("model.save_rank: no linear layer moves, so nothing can be kept as a low-rank adapter.")
     return Adapted(whisper.network, recipe, {})
 

@@ -78,6 +78,12 @@ def linear_names(network: torch.nn.Module) -> list[str]:
     return [name for name in names if name != OUTPUT]
 
 
+def matrix_names(network: torch.nn.Module) -> list[str]:
+    """The linear layers but for the output, and the convolutions: what can change by a product of two factors."""
+    kinds = (torch.nn.Linear, torch.nn.Conv1d)
+    return [name for name, module in network.named_modules() if isinstance(module, kinds) and name != OUTPUT]
+
+
 def linear_layers(network: torch.nn.Module, recipe: ModelRecipe, targets: list[str]) -> list[str]:
     """Names of the linear layers that end in one of `targets` and lie in the recipe's part and layers.
 
