@@ -1,8 +1,8 @@
 """What weights have learned, as a low-rank adapter: far smaller than the model, and every tool takes it.
 
 The change of each linear layer is cut to its largest directions (Eckart & Young, 1936): of all products `B A` of a rank
-it is the nearest. So is that of each convolution, as the matrix of shape = (out, in · kernel) that it is: A then convolves,
-B mixes. Kept in float16. Norms and biases have no low-rank form; the base's own stay.
+it is the nearest. So is that of each convolution, as the matrix of shape = (out, in · kernel) that it is: A then
+convolves, B mixes. Kept in float16. Norms and biases have no low-rank form; the base's own stay.
 """
 
 from __future__ import annotations
