@@ -12,9 +12,14 @@ from typing import Any
 
 import pytest
 from example_run import rows
+from tests.conftest import needs_weights
 
+from smallvoice import recipe_file as recipes
+from smallvoice import verbs
 from smallvoice.reporting import write_report
 from smallvoice.reporting.browser import browser
+from smallvoice.run_folder import RunFolder
+from smallvoice.storage import read_jsonl
 
 MakeRun = Callable[..., Path]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -95,6 +100,26 @@ def test_filter_sort_open_and_print(make_run: MakeRun, tmp_path: Path) -> None:
     assert counts and int(counts[1]) > int(counts[2])
     assert said["opened"] > 2
     print_to_pdf(page, tmp_path)
+
+
+@pytest.mark.slow
+@needs_chromium
+@needs_weights("openai/whisper-base")
+def test_the_report_of_a_real_run(shared_data: Path, tmp_path: Path) -> None:
+    """Children of eight and nine, the packaged recipe with eight steps: every stage, then the page in the browser."""
+    short = ["train.members=1", "train.max_steps=8", "train.batch_size=4", "train.mix=[]", "decode.beams=1"]
+    short.append("corpus.select=age_years >= 8 and age_years < 10")
+    recipe = recipes.load(recipes.packaged("speechocean762_base"), short)
+    verbs.run(recipe, tmp_path / "run", data=shared_data)
+    run = RunFolder(tmp_path / "run")
+    heard = list(read_jsonl(run.hypotheses("test", "tuned")))
+    said = drive(run.report, tmp_path, heard[0]["reference"].split()[0].lower())
+    assert said["errors"] == [] and said["requests"] == []
+    assert said["status"] == f"25 of {len(heard)} shown"
+    assert 0 < int(said["filtered"].split()[2]) < len(heard)
+    assert said["opened"] > 0
+    assert "data:audio" not in run.report.read_text(encoding="utf-8")
+    print_to_pdf(run.report, tmp_path)
 
 
 @needs_chromium

@@ -259,6 +259,21 @@ def many(name: str, wrong: dict[int, str], **facts: object) -> list[dict[str, ob
     ]
 
 
+def test_the_table_compares_no_group_of_few_speakers() -> None:
+    base, tuned = (
+        [{**each, "age_years": 6.0 if each["speaker"] < "S0003" else 9.0} for each in many(name, wrong)]
+        for name, wrong in (("base", BAD), ("tuned", {}))
+    )
+    console = Console(width=150, quiet=False, stderr=True)
+    with console.capture() as captured:
+        console.print(comparison_table(compare.compare(base, tuned, QUICK)))
+    few, enough = (
+        next(line for line in captured.get().splitlines() if f"age {band}" in line) for band in ("5–7", "8–10")
+    )
+    assert few.split()[-2:] == ["–", "–"] and few.count("%") == 2
+    assert "−100 %" in enough
+
+
 BAD = {speaker: "THE TALL CHOICE" if speaker % 2 else "THE SMALL CHOICE" for speaker in range(8)}
 
 

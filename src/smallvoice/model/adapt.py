@@ -71,7 +71,9 @@ def adapt(whisper: Whisper, recipe: ModelRecipe, seed: int, num_steps: int | Non
             parameter.requires_grad_(name in moved)
         matrices = {f"{name}.weight" for name in strategies.matrix_names(whisper.network)}
         if recipe.save_rank and not moved & matrices:
-            raise RecipeError("model.save_rank: no linear layer moves, so nothing can be kept as a low-rank adapter.")
+            raise RecipeError(
+                "model.save_rank: no linear layer or convolution moves, so nothing can be kept as an adapter."
+            )
     return Adapted(whisper.network, recipe, {})
 
 

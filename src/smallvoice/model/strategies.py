@@ -74,13 +74,15 @@ def require_sense(recipe: ModelRecipe) -> None:
 
 def linear_names(network: torch.nn.Module) -> list[str]:
     """The linear layers of a network, in order, but for its output."""
-    names = [name for name, module in network.named_modules() if isinstance(module, torch.nn.Linear)]
-    return [name for name in names if name != OUTPUT]
+    return _names_of(network, torch.nn.Linear)
 
 
 def matrix_names(network: torch.nn.Module) -> list[str]:
-    """The linear layers but for the output, and the convolutions: what can change by a product of two factors."""
-    kinds = (torch.nn.Linear, torch.nn.Conv1d)
+    """The convolutions too: all layers whose change can be a product of two factors."""
+    return _names_of(network, torch.nn.Linear, torch.nn.Conv1d)
+
+
+def _names_of(network: torch.nn.Module, *kinds: type[torch.nn.Module]) -> list[str]:
     return [name for name, module in network.named_modules() if isinstance(module, kinds) and name != OUTPUT]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from smallvoice.scoring import wording
+from smallvoice.scoring import groups, wording
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -53,14 +53,16 @@ def comparison_table(comparison: dict[str, Any]) -> Table:
     table.add_section()
     for group in comparison["by_age"]:
         size = f"{wording.count(group['speakers'], 'speaker')}, {group['normalised']['a']['words']:,} words"
-        table.add_row(f"age {group['group']}: {size}", *_cells(group["normalised"]))
+        compared = group["units"] >= groups.MIN_SPEAKERS
+        table.add_row(f"age {group['group']}: {size}", *_cells(group["normalised"], compared))
     return table
 
 
-def _cells(block: dict[str, Any]) -> list[str]:
-    return [
-        wording.percent(block["a"]["wer"]),
-        wording.percent(block["b"]["wer"]),
+def _cells(block: dict[str, Any], compared: bool = True) -> list[str]:
+    """Rates, and their change where there are speakers enough to compare."""
+    change = [
         wording.signed_percent(block["relative"]["change"]),
         wording.interval(block["relative"]["interval"]),
     ]
+    rates = [wording.percent(block[system]["wer"]) for system in "ab"]
+    return [*rates, *(change if compared else [wording.NOTHING] * len(change))]

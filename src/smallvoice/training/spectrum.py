@@ -1,8 +1,8 @@
 """The spectrum of what was learned, made flatter.
 
-Gradient descent puts most of a weight's change into a few directions. They are what forgets: with each singular value
-raised to a power below 1, and the change as large as before, whisper-base keeps what it learned of children and loses a
-fifth of what it lost of other speech (docs/experiments.md, "a flatter spectrum").
+Training puts much of a weight's change into a few directions, and they forget more than they teach. With each singular
+value raised to a power below 1, and the change as large as before, most of what was lost of other speech comes back for
+a small part of what was gained (docs/experiments.md, "a flatter spectrum").
 
 A change D = U diag(s) Vᵀ becomes U diag(c sᵖ) Vᵀ, with c such that its Frobenius norm stays. Power 1 leaves it; near
 0 all directions are equally large, as in a step of Muon (Jordan et al., 2024).
