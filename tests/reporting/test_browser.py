@@ -112,7 +112,7 @@ def test_the_report_of_a_real_run(shared_data: Path, tmp_path: Path) -> None:
     recipe = recipes.load(recipes.packaged("speechocean762_base"), short)
     verbs.run(recipe, tmp_path / "run", data=shared_data)
     run = RunFolder(tmp_path / "run")
-    heard = list(read_jsonl(run.hypotheses("test", "tuned")))
+    heard = list(read_jsonl(run.hypotheses("tuned", "test")))
     said = drive(run.report, tmp_path, heard[0]["reference"].split()[0].lower())
     assert said["errors"] == [] and said["requests"] == []
     assert said["status"] == f"25 of {len(heard)} shown"
