@@ -3,8 +3,8 @@
     smallvoice prepare speechocean762 --select "age_years < 18" --language en --out CORPUS
     python benchmarks/strategies.py CORPUS --out FOLDER [--epochs 3] [--precision bfloat16] [--only lora dora]
 
-Each trains with the settings of `--recipe` (one member; of its model only the base) on the corpus' `train`, in a
-process of its own, and decodes its `dev` greedily at its own window; the best three at 30 s too. Each strategy has a
+Each trains with the settings of `--recipe` (one member, no mix; of its model only the base) on the corpus' `train`, in
+a process of its own, and decodes its `dev` greedily at its own window; the best three at 30 s too. Each strategy has a
 learning rate that is usual for it: a thousandth for adapters, a thirtieth of that where weights move that know
 something. What is done is kept in FOLDER and not done again, so that a table which was cut off continues.
 """
@@ -31,6 +31,8 @@ from smallvoice.storage import read_json, write_json
 from smallvoice.training.train import train
 
 ATTENTION = ["q_proj", "k_proj", "v_proj", "out_proj"]
+ADDED = 1e-3
+"""Learning rate of parameters that the strategy adds, or that scale and shift."""
 OWN = 3e-5
 """Learning rate of weights that the base model brings."""
 
@@ -76,11 +78,12 @@ def one(options: argparse.Namespace, name: str) -> None:
     """Train a strategy, decode dev, and keep its row; in a process of its own, for its peak memory."""
     _, model, settings = STRATEGIES[name]
     recipe = recipes.load(recipes.packaged(options.recipe))
-    short = {"members": 1, "epochs": options.epochs, "evaluations": 1, "precision": options.precision}
+    short: dict[str, Any] = {"members": 1, "epochs": options.epochs, "evaluations": 1, "precision": options.precision}
+    plain = {"interpolate": 1.0, "spectrum_power": 1.0, "mix": [], "learning_rate": ADDED}
     recipe = replace(
         recipe,
         model=replace(ModelRecipe(base=recipe.model.base), **model),
-        train=replace(recipe.train, **short, select_dev=options.select_dev, **settings),
+        train=replace(recipe.train, select_dev=options.select_dev, **{**short, **plain, **settings}),
         window=WindowRecipe(margin_s=recipe.window.margin_s, step_s=recipe.window.step_s),
     )
     folder = options.out / name

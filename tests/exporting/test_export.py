@@ -153,7 +153,7 @@ def real_clips(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         ("huggingface", "float32"),
         ("ctranslate2", "float16"),
         ("ctranslate2", "int8"),
-        *(("ggml", precision) for precision in ggml.PRECISIONS),
+        *(("ggml", precision) for precision in ggml.PRECISIONS if precision != "q5_0"),
         ("onnx", "float32"),
         ("onnx", "int8"),
     ],
@@ -171,6 +171,22 @@ def test_the_real_adapter_in_every_runtime(
     for block in filter(None, (found, found["at_own_window"])):
         # About 25 words: one is 4 %, so the gate itself, at 5 %, is not asked here.
         assert block["words_differ"] <= (0.15 if precision in parity.ROUNDED_PRECISIONS else 0.0)
+
+
+@pytest.mark.slow
+@needs_weights("openai/whisper-base")
+def test_five_bits_are_too_few_for_the_real_adapter(
+    real_clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """whisper.cpp loads and decodes it, and the gate refuses it: what was learned is finer than q5_0's steps."""
+    pytest.importorskip("pywhispercpp")
+    monkeypatch.setattr(parity, "MOST_CLIPS", 8)
+    adapter = str(Path(__file__).parents[2] / "models" / "speechocean762_base")
+    with pytest.raises(Finding, match=r"ggml-q5_0 is not kept: .* --accept-drift"):
+        using.export(adapter, "ggml", precision="q5_0", corpus=real_clips, out=tmp_path)
+    assert not (tmp_path / "ggml-q5_0").exists()
+    block = read_json(tmp_path / "parity.json")["exports"]["ggml-q5_0"]
+    assert block["clips"] == 8 and not block["kept"] and 0.05 < block["words_differ"] < 0.5
 
 
 @pytest.mark.slow
