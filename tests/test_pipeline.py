@@ -18,11 +18,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from smallvoice import pipeline, verbs
 from smallvoice import recipe_file as recipes
-from smallvoice import verbs
 from smallvoice.errors import InputError, RecipeError
 from smallvoice.model import tuned
 from smallvoice.recipe import Recipe
+from smallvoice.reporting import facts
 from smallvoice.run_folder import RunFolder
 from smallvoice.storage import read_json, read_jsonl
 from tests import tiny
@@ -213,6 +214,14 @@ def test_killed_training_continues_to_the_same_adapter_bit_for_bit(
     assert result("killed") == result("whole")
     whole, killed = (read_jsonl(tmp_path / out / "metrics.jsonl") for out in ("whole", "killed"))
     assert [row.get("loss") for row in whole] == [row.get("loss") for row in killed]
+
+
+def test_a_stage_that_was_cut_off_has_the_time_of_all_its_parts_or_says_that_it_has_not() -> None:
+    assert pipeline._Started().cost({"seconds": 100.0}) == {"seconds": 100.0}, "training knows them"
+    cost = pipeline._Started().cost({"decode_s": None})
+    assert cost["last_part"] is True and cost["seconds"] < 10, "decoding does not"
+    shown = dict(facts.stages({"stages": {"train": {"seconds": 100.0}, "tuned": cost}}))
+    assert shown["train"] == "1 min 40 s" and "tuned, its last part" in shown
 
 
 def test_full_disk_while_training_keeps_the_last_checkpoint(

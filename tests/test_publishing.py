@@ -23,8 +23,16 @@ from tests.reporting.example_run import fill
 
 REPO = "me/tuned"
 CARD = "# mine\n\nTrained on 2 speakers.\n"
+
+
+def safetensors(metadata: dict[str, str]) -> bytes:
+    """A file without a tensor."""
+    header = json.dumps({"__metadata__": metadata}).encode()
+    return len(header).to_bytes(8, "little") + header
+
+
 ADAPTER = {
-    "adapter_model.safetensors": b"\x08weights",
+    "adapter_model.safetensors": safetensors({"format": "pt"}),
     "adapter_config.json": b'{"peft_type": "LORA", "r": 4}',
     "smallvoice.json": b'{"schema_version": 1, "base": "openai/whisper-base"}',
 }
@@ -188,7 +196,7 @@ def test_a_run_goes_into_a_private_repository_without_what_stays_here(hub: Hub, 
     inside = {"README.md", "hypotheses.jsonl", "speakers.csv", "clip.wav", "clips.parquet", "notes.json", "sub/"}
     inside |= {"onnx/notes.txt", "config.json", "other.safetensors"}
     assert set(found["not_uploaded"]) == stays | {f"adapter/{name}" for name in inside}
-    assert f"{REPO}, private" in done.stderr and "adapter_model.safetensors  8 bytes" in done.stderr
+    assert f"{REPO}, private" in done.stderr and "adapter_model.safetensors  42 bytes" in done.stderr
     assert "Not uploaded: adapter/README.md, " in done.stderr
     assert all("torch/" not in agent and "agent/" not in agent for agent in hub.agents)
 
@@ -203,16 +211,16 @@ def test_a_run_goes_into_a_private_repository_without_what_stays_here(hub: Hub, 
     ],
 )
 def test_exports_are_known(tmp_path: Path, names: list[str]) -> None:
-    folder = write(tmp_path / "export", dict.fromkeys([*names, "parity.json", "onnx/parity.json"], b"{}"))
+    folder = write(tmp_path / "export", dict.fromkeys([*names, "README.md", "parity.json", "onnx/parity.json"], b"{}"))
     items, left = publishing._gather(folder)
-    assert [item.path for item in items] == sorted(names)
+    assert [item.path for item in items] == sorted([*names, "README.md"])
     assert left == ["onnx/parity.json", "parity.json"]
 
 
 def test_an_export_is_public_only_if_asked(hub: Hub, tmp_path: Path) -> None:
-    folder = write(tmp_path / "export", {"ggml-model.bin": b"ggml"})
-    done = push(hub, folder, "--yes", "--public")
-    assert hub.private == {REPO: False} and hub.files == {"ggml-model.bin": b"ggml"}
+    files = {"ggml-model.bin": b"ggml", "README.md": CARD.encode()}
+    done = push(hub, write(tmp_path / "export", files), "--yes", "--public")
+    assert hub.private == {REPO: False} and hub.files == files
     assert done.stdout == f"{hub.endpoint}/{REPO}\n"
     assert "public: everybody can download it" in done.stderr
     assert "names of speakers could not be looked for" in done.stderr
@@ -307,6 +315,28 @@ def test_a_speakers_name_is_refused_wherever_the_corpus_is_beside(
         assert said == f"{named / 'README.md'}, line 4: a speaker of the corpus is named here. Nothing was uploaded."
 
 
+@pytest.mark.parametrize("place", ["adapter", "exports/ggml-f16"])
+def test_what_is_of_a_run_has_its_card(run: Path, place: str) -> None:
+    write(run, {"exports/ggml-f16/ggml-model.bin": b"ggml"})
+    (run / "adapter" / "README.md").unlink()
+    items, _ = publishing._gather(run / place)
+    assert {item.path: item.content for item in items}["README.md"] == CARD.encode()
+    (run / "recipe.yaml").unlink()  # no run any more
+    assert "no model card (README.md)" in refusal(run / place)
+
+
+def test_metadata_of_weights_are_looked_through(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ines")
+    weights = run / "adapter" / "adapter_model.safetensors"
+    weights.write_bytes(safetensors({"by": "Zoé Li"}))
+    assert refusal(run) == f"{weights}: a speaker of the corpus is named here. Nothing was uploaded."
+    weights.write_bytes(safetensors({"/home/ines/base": "1"}))
+    assert "adapter_model.safetensors: a path in your home folder" in refusal(run)
+    for broken in (b"", b"\xff" * 8, b"\x01" + 7 * b"\x00" + b"5"):
+        weights.write_bytes(broken)
+        assert "adapter_model.safetensors: its header cannot be read" in refusal(run)
+
+
 def test_a_name_is_found_in_json_however_it_is_escaped(run: Path) -> None:
     write(run, {"adapter/smallvoice.json": rb'{"base": "models\n\u005ao\u0065\u0301 Li", "base": 1}'})
     said = refusal(run)
@@ -316,7 +346,7 @@ def test_a_name_is_found_in_json_however_it_is_escaped(run: Path) -> None:
 def test_a_name_of_a_file_or_of_the_repository_counts(run: Path) -> None:
     (run / "corpus" / "speakers.csv").write_text("kind,name\nspeaker,anna\n")
     assert "The name of the repository: a speaker" in refusal(run, "me/whisper-Anna")
-    write(run, {"adapter/anna.safetensors": b""})
+    write(run, {"adapter/anna.safetensors": ADAPTER["adapter_model.safetensors"]})
     assert "The names of the files: a speaker" in refusal(run)
 
 

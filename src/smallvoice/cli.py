@@ -102,6 +102,7 @@ def evaluate(
     language: str | None = None,
     beams: Annotated[int, Parameter(validator=Number(gte=1))] | None = None,
     runtime: str | None = None,
+    columns: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
     common: Common = Common(),
 ) -> None:
     """Decode a split of a corpus freely, and score it.
@@ -122,9 +123,12 @@ def evaluate(
         Hypotheses followed at once; if not given, those of the model's run, else 1. Compare models with the same.
     runtime
         torch or ctranslate2; if not given, exports to CTranslate2 decode there and everything else in torch.
+    columns
+        Columns of the corpus's own (task, accent) that the hypotheses keep, and by which scores are grouped.
     """
+    scoring = EvaluateRecipe(columns=list(columns))
     options = {"language": language, "select": select, "beams": beams, "runtime": runtime}
-    block = verbs.evaluate(model, corpus, split=split, out=out, **options)
+    block = verbs.evaluate(model, corpus, split=split, out=out, scoring=scoring, **options)
     answer(block, common)
 
 
@@ -133,13 +137,16 @@ def compare(
     before: Path,
     after: Path,
     /,
-    *seeds: Path,
+    *others: Path,
+    seeds: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="")] = (),
+    retention: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="")] = (),
     out: Path | None = None,
-    resamples: int = EvaluateRecipe.resamples,
+    resamples: int | None = None,
+    set: tuple[str, ...] = (),
     fail_unless: Literal["better"] | None = None,
     common: Common = Common(),
 ) -> None:
-    """Compare two files of hypotheses of the same utterances.
+    """Compare two files of hypotheses of the same utterances, or more, every two of them.
 
     Parameters
     ----------
@@ -147,21 +154,40 @@ def compare(
         hypotheses/base.test.jsonl
     after
         hypotheses/tuned.test.jsonl
+    others
+        Further systems on the same utterances.
     seeds
-        The same file of runs from other seeds: they are pooled, and speakers stay the units of every interval.
+        AFTER from other seeds: they are pooled, and speakers stay the units of every interval.
+    retention
+        What `compare --out` wrote for both models on other speech: what is lost there is held against AFTER.
     out
         Write comparative_analysis.json here.
     resamples
         Bootstrap resamples over speakers.
+    set
+        A setting of the recipe's evaluate part: age_bands=[6,9,18], retention_margin=0.02. May be given several times.
     fail_unless
         Exit with 3 unless the verdict is this; for CI.
     """
-    recipe = recipes.build({"evaluate": {"resamples": resamples}}, where="--resamples").evaluate
-    answer(judging.compare(before, after, *seeds, out=out, recipe=recipe, fail_unless=fail_unless), common)
+    given = [f"resamples={resamples}"] if resamples is not None else []
+    content = recipes.apply_overrides({}, [f"evaluate.{item}" for item in (*given, *set)])
+    rule = recipes.build(content, where="--set").evaluate
+    kept = {path.stem: path for path in retention}
+    analysis = judging.compare(before, after, *others, seeds=seeds, out=out, recipe=rule, retention=kept)
+    answer(analysis, common)
+    judging.require_outcome(analysis, fail_unless)
 
 
 @app.command(sort_key=6)
-def score(reference: Path, hypothesis: Path, /, *, language: str | None = None, common: Common = Common()) -> None:
+def score(
+    reference: Path,
+    hypothesis: Path,
+    /,
+    *,
+    language: str | None = None,
+    by_line: Annotated[bool, Parameter(negative="")] = False,
+    common: Common = Common(),
+) -> None:
     """Score texts of any recogniser: JSONL, TSV, CSV, TRN, STM, CTM, SegLST, Kaldi text, or line by line.
 
     Parameters
@@ -172,8 +198,10 @@ def score(reference: Path, hypothesis: Path, /, *, language: str | None = None, 
         What was heard.
     language
         The language of rows that do not say theirs; English if not given.
+    by_line
+        Pair plain texts line by line, even where each line begins with what looks like an id.
     """
-    answer(judging.score(reference, hypothesis, language=language), common)
+    answer(judging.score(reference, hypothesis, language=language, by_line=by_line), common)
 
 
 @app.command(sort_key=6)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -10,6 +9,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 import smallvoice
+from smallvoice.storage import json_text
 
 app = App(
     name="smallvoice",
@@ -36,6 +36,6 @@ class Common:
 def answer(content: dict[str, Any], common: Common, says: str | None = None) -> None:
     """Print the JSON document, or what a person wants to know last."""
     if common.json:
-        sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json_text(content, indent=2) + "\n")
     elif says:
         sys.stdout.write(says + "\n")

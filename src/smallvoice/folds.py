@@ -158,7 +158,7 @@ def _pool_retention(recipe: Recipe, name: str, pooled: RunFolder, folders: list[
         *(folder.retention(name).hypotheses("tuned", SPLIT) for folder in folders),
     )
     console.print(f"{name}, other speech")
-    judging.compare(base, *tuned, out=comparison, recipe=recipe.evaluate)
+    judging.compare(base, tuned[0], seeds=tuned[1:], out=comparison, recipe=recipe.evaluate)
     return comparison
 
 

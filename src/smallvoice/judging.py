@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from smallvoice.errors import Finding, InputError
 from smallvoice.recipe import EvaluateRecipe
@@ -14,50 +15,68 @@ from smallvoice.terminal import console
 def compare(
     before: Path,
     after: Path,
-    *seeds: Path,
+    *others: Path,
+    seeds: Sequence[Path] = (),
     out: Path | None = None,
     recipe: EvaluateRecipe | None = None,
     retention: dict[str, Path] | None = None,
-    fail_unless: Literal["better"] | None = None,
 ) -> dict[str, Any]:
-    """Compare two files of hypotheses of the same utterances.
+    """Compare two files of hypotheses of the same utterances, or more, every two of them.
 
     Args:
+        others: further systems; how every two of all differ is then said as well.
         seeds: `after` from other seeds of the same training, to be pooled with it.
         retention: by the name of a set of other speech, the comparison of both models on it.
-        fail_unless: `better`: anything else but *better* is a finding, for CI.
 
     Returns:
         The content of `comparative_analysis.json`.
 
     Raises:
-        Finding: not `fail_unless`; everything is written and shown before.
-        SmallvoiceError: the files cannot be paired.
+        SmallvoiceError: the files cannot be paired, or seeds and further systems are given at once.
     """
     from smallvoice.scoring import compare as comparing
-    from smallvoice.scoring import hypotheses
-    from smallvoice.scoring.table import comparison_table
+    from smallvoice.scoring import hypotheses, systems
+    from smallvoice.scoring.table import comparison_table, systems_table
 
+    if seeds and others:
+        raise InputError(
+            "Seeds are pooled for a comparison of two systems: leave out the seeds, or the further systems."
+        )
+    recipe = recipe or EvaluateRecipe()
     rows = hypotheses.read(before), hypotheses.read(after)
     if seeds:
         names = [str(path) for path in (before, after, *seeds)]
         rows = hypotheses.pooled(rows[0], [rows[1], *(hypotheses.read(path) for path in seeds)], names)
     kept = {name: read_json(path) for name, path in (retention or {}).items()}
-    analysis = comparing.compare(*rows, recipe or EvaluateRecipe(), names=(str(before), str(after)), retention=kept)
+    analysis = comparing.compare(*rows, recipe, names=(str(before), str(after)), retention=kept)
+    if others:
+        names = [str(path) for path in (before, after, *others)]
+        analysis["pairs"] = systems.between([*rows, *map(hypotheses.read, others)], names, recipe)
     if out is not None:
         write_json(out, analysis)
     console.print(comparison_table(analysis))
-    if fail_unless and analysis["verdict"]["outcome"] != fail_unless:
-        raise Finding(f"Not {fail_unless}: {analysis['verdict']['sentence']}")
+    if others:
+        console.print(systems_table(analysis["pairs"], names))
     return analysis
 
 
-def score(reference: Path, hypothesis: Path, *, language: str | None = None) -> dict[str, Any]:
+def require_outcome(analysis: dict[str, Any], outcome: str | None) -> None:
+    """See that a comparison ended as it must, for an automatic process.
+
+    Raises:
+        Finding: it has another outcome.
+    """
+    if outcome and analysis["verdict"]["outcome"] != outcome:
+        raise Finding(f"Not {outcome}: {analysis['verdict']['sentence']}")
+
+
+def score(reference: Path, hypothesis: Path, *, language: str | None = None, by_line: bool = False) -> dict[str, Any]:
     """Score texts from any recogniser: JSONL, TSV, CSV, TRN, STM, CTM, SegLST, Kaldi text, or line by line.
 
     Args:
         reference: what was said; `{a / b}` in it is a choice, `@` nothing.
         language: of rows that do not say theirs; English if not given.
+        by_line: pair plain texts line by line, even where each line begins with what looks like an id.
 
     Returns:
         As a model's block of `evaluation_results.json`: word errors in every form, characters, confusions.
@@ -65,18 +84,17 @@ def score(reference: Path, hypothesis: Path, *, language: str | None = None) -> 
     Raises:
         SmallvoiceError: the files cannot be read or paired.
     """
+    from smallvoice.scoring import hypotheses, texts, wording
     from smallvoice.scoring import scores as scoring
-    from smallvoice.scoring import texts, wording
     from smallvoice.scoring.table import score_table
 
-    rows, missing = texts.pair(reference, hypothesis, language)
-    scores = scoring.score(rows, str(reference))
+    paired = texts.pair(reference, hypothesis, language, by_line=by_line)
+    scores = scoring.score(paired.rows, str(reference))
     console.print(score_table(scores))
-    if missing:
-        console.print(
-            f"{wording.count(len(missing), 'reference')} without a hypothesis, counted as deleted: "
-            f"{', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}"
-        )
+    console.print(f"Paired {paired.how}.", markup=False)
+    if paired.missing:
+        lost = f"{wording.count(len(paired.missing), 'reference')} without a hypothesis, counted as deleted"
+        console.print(f"{lost}: {hypotheses.listed(paired.missing)}.", markup=False)
     return scores
 
 

@@ -81,24 +81,25 @@ class _Run:
         recipes.dump(recipe, folder.recipe)
         rate = machine.matmul_gflops()
         prepared = self._prepare()
-        split, select, decode = recipe.evaluate.split, recipe.evaluate.select, recipes.as_dict(recipe.decode)
+        rule = recipe.evaluate
+        asked = [rule.split, rule.select, rule.columns, rule.age_bands, rule.confidence, recipes.as_dict(recipe.decode)]
         model = weights.fingerprint(recipe.model.base)
         if self._nobody_is_tested():
             self._train_stage(prepared, model)
             return self._untested(rate)
         base = self._stage(
             "base",
-            digest(prepared, model, recipe.corpus.language, split, select, decode),
+            digest(prepared, model, recipe.corpus.language, asked),
             lambda: self._evaluate(recipe.model.base),
-            made=(folder.hypotheses("base", split),),
+            made=(folder.hypotheses("base", rule.split),),
             needs=("prepare",),
         )
         trained = self._train_stage(prepared, model)
         tuned = self._stage(
             "tuned",
-            digest(trained, split, select, decode),
+            digest(trained, asked),
             lambda: self._evaluate(str(folder.path)),
-            made=(folder.hypotheses("tuned", split),),
+            made=(folder.hypotheses("tuned", rule.split),),
             needs=("train",),
         )
         retained = self._retention_stage(digest(base, tuned))
@@ -215,7 +216,7 @@ class _Run:
         )
         marker = read_marker(self.folder.path, "prepare")
         if marker is None or marker["key"] != facts["key"] or "prepare" in self.redone:
-            self._mark("prepare", facts["key"], started, made=())
+            self._mark("prepare", facts["key"], started.cost(facts), made=())
         return str(facts["key"])
 
     def _stage(
@@ -242,14 +243,13 @@ class _Run:
         console.print(f"[bold]{stage}[/bold]")
         remove_marker(self.folder.path, stage)
         started = _Started()
-        work()
-        self._mark(stage, key, started, made)
+        self._mark(stage, key, started.cost(work()), made)
         return key
 
-    def _mark(self, stage: Stage, key: str, started: _Started, made: tuple[Path, ...]) -> None:
+    def _mark(self, stage: Stage, key: str, cost: dict[str, float | bool], made: tuple[Path, ...]) -> None:
         self.worked = True
         peak = machine.peak_memory_bytes()
-        write_marker(self.folder.path, stage, key, **started.cost(), peak_memory_bytes=peak, made=_state(made))
+        write_marker(self.folder.path, stage, key, **cost, peak_memory_bytes=peak, made=_state(made))
 
     def _train(self) -> object:
         if "train" in self.redone:
@@ -266,6 +266,7 @@ class _Run:
             out=folder.path,
             decode=recipe.decode,
             language=recipe.corpus.language,
+            scoring=recipe.evaluate,
         )
 
     def _compare(self) -> object:
@@ -275,7 +276,7 @@ class _Run:
         return judging.compare(base, tuned, out=folder.comparison, recipe=recipe, retention=retention)
 
     def _say_where(self, rate: float) -> None:
-        """What times and figures of this run must be read beside. A stage that was cut off has its last part's time."""
+        """What times and figures of this run must be read beside."""
         found = {stage: read_marker(self.folder.path, stage) for stage in STAGES}
         markers = {stage: marker for stage, marker in found.items() if marker}
         write_json(
@@ -284,7 +285,7 @@ class _Run:
                 "versions": machine.versions(),
                 "machine": machine.facts(),
                 "stages": {
-                    stage: {name: marker[name] for name in ("seconds", "energy_j") if name in marker}
+                    stage: {name: marker[name] for name in ("seconds", "energy_j", "last_part") if name in marker}
                     for stage, marker in markers.items()
                 },
                 "peak_memory_bytes": max(marker["peak_memory_bytes"] for marker in markers.values()),
@@ -299,10 +300,19 @@ class _Started:
     def __init__(self) -> None:
         self.time, self.energy_j = time.monotonic(), machine.energy_j()
 
-    def cost(self) -> dict[str, float]:
-        """Seconds since, and joules where they are counted; a counter that has begun anew gives none."""
-        seconds, now = time.monotonic() - self.time, machine.energy_j()
-        if now is None or self.energy_j is None or now < self.energy_j:
+    def cost(self, done: object) -> dict[str, float | bool]:
+        """Seconds since, and joules where they are counted; a counter that has begun anew gives none.
+
+        Args:
+            done: what the stage's verb returned. Training that was cut off knows the time of all its parts;
+                decoding does not (`decode_s` is null), and what is given is that of the last part, said as such.
+        """
+        facts = done if isinstance(done, dict) else {}
+        elapsed, now = time.monotonic() - self.time, machine.energy_j()
+        if facts.get("decode_s", 0.0) is None:
+            return {"seconds": elapsed, "last_part": True}
+        seconds = max(elapsed, facts.get("seconds", 0.0))
+        if seconds > elapsed or now is None or self.energy_j is None or now < self.energy_j:
             return {"seconds": seconds}
         return {"seconds": seconds, "energy_j": now - self.energy_j}
 

@@ -47,6 +47,7 @@ TEXTS |= {"ort_config.json", "quantize_config.json"}
 SHORTEST_NAME = 3
 SHORTEST_NUMBER = 6
 """A speaker who is a shorter number cannot be told from a setting or a count."""
+LONGEST_HEADER = 100_000_000  # bytes, by the format of safetensors
 # Words that every card or configuration holds: as somebody's name they betray nobody.
 _OWN_WORDS = frozenset({"adult", "alpha", "base", "case", "child", "children", "dev", "ema", "lora", "min"})
 _OWN_WORDS |= {"speaker", "test", "train"}
@@ -79,7 +80,7 @@ def push(folder: Path, repo: str, *, public: bool = False, yes: bool = False) ->
         `repo`, `private`, `files`, `not_uploaded`, `uploaded`; and once it is, `url` and `commit`.
 
     Raises:
-        InputError: no model there, a text with a speaker's name or a path in the user's home, or the hub refuses.
+        InputError: no model or card there, a speaker's name or a path in the user's home in a text, or the hub refuses.
         RecipeError: no such name can be, or there is nobody to ask.
         MissingDependency: huggingface_hub is not installed.
     """
@@ -99,7 +100,7 @@ def _gather(folder: Path) -> tuple[list[Item], list[str]]:
     """What is on the list, and the names of everything else there.
 
     Raises:
-        InputError: it is not a folder with a model.
+        InputError: it is not a folder with a model, or nothing says what the model is.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder.")
@@ -120,12 +121,27 @@ def _gather(folder: Path) -> tuple[list[Item], list[str]]:
             chosen[CARD] = card
     if not _is_model(set(chosen)):
         raise InputError(f"{folder}: neither a run with an adapter, nor an adapter, nor an export.")
+    if CARD not in chosen:
+        chosen[CARD] = _card_of_run(folder)
     items = []
     for name, path in sorted(chosen.items()):
         content = path.read_bytes() if path.name in TEXTS else None
         items.append(Item(name, path, path.stat().st_size if content is None else len(content), content))
     left = [f"{path.relative_to(folder).as_posix()}{'/' if path.is_dir() else ''}" for path in others]
     return items, sorted(left)
+
+
+def _card_of_run(folder: Path) -> Path:
+    """The card of the run whose adapter or export a folder is.
+
+    Raises:
+        InputError: there is none.
+    """
+    for parent in folder.absolute().parents[:2]:
+        run = RunFolder(parent)
+        if run.recipe.is_file() and _is_listed(run.card, parent):
+            return run.card
+    raise InputError(f"{folder}: no model card ({CARD}). `smallvoice report` and `smallvoice export` write one.")
 
 
 def _entries(folder: Path) -> Iterator[Path]:
@@ -175,6 +191,7 @@ def _look_through(items: list[Item], repo: str, names: set[str]) -> None:
     # An owner may well be called like one of the speakers.
     texts["The name of the repository"] = repo.split("/")[1]
     texts |= {str(item.source): _text(item) for item in items if item.content is not None}
+    texts |= {str(item.source): _metadata(item.source) for item in items if item.source.suffix == ".safetensors"}
     # Many first names are words of every Whisper's vocabulary.
     silent = {str(item.source) for item in items if item.path in VOCABULARY}
     problems = []
@@ -224,6 +241,17 @@ def _text(item: Item) -> str:
         return "\n".join(_scalars(json.loads(text, object_pairs_hook=list)))  # a key given twice is there twice
     except ValueError as error:
         raise InputError(f"{item.source}: cannot be read, so it cannot be looked through: {error}.") from None
+
+
+def _metadata(path: Path) -> str:
+    """What a safetensors file says beside its tensors: free text. Raises: InputError: it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(min(length, LONGEST_HEADER)), object_pairs_hook=list)
+        return "\n".join(_scalars([said for name, said in header if name == "__metadata__"]))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: its header cannot be read, so it cannot be looked through: {error}.") from None
 
 
 def _scalars(content: Any) -> Iterator[str]:

@@ -314,6 +314,10 @@ class EvaluateRecipe:
         default_factory=lambda: [5, 8, 11, 14, 18], min_length=1
     )
     """The birthdays at which a band of ages begins: below the first one band, from 18 on `adults`."""
+    min_speakers: Count = 5
+    """Groups of fewer speakers are shown, and not compared."""
+    columns: list[str] = Field(default_factory=list)
+    """Columns of the corpus's `extra` by which scores are grouped too: a task, an accent. The hypotheses keep them."""
     resamples: Count = 10_000
     """Bootstrap resamples over speakers."""
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95

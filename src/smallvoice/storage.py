@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -29,7 +30,9 @@ def replacing(path: Path) -> Iterator[Path]:
         ResourceError: the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    # A name may have 255 bytes, and this one has 15 more than the path's.
+    stem = os.fsencode(path.stem)[:200].decode("utf-8", "ignore")
+    handle, name = tempfile.mkstemp(prefix=f".{stem}{path.suffix}.", suffix=".part", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -68,7 +71,7 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write one JSON object, `schema_version` first."""
     versioned = {"schema_version": SCHEMA_VERSION, **content}
-    write_text(path, json.dumps(versioned, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json_text(versioned, indent=2) + "\n")
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
@@ -79,7 +82,16 @@ def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def json_line(row: dict[str, Any]) -> str:
-    return json.dumps({"schema_version": SCHEMA_VERSION, **row}, ensure_ascii=False) + "\n"
+    return json_text({"schema_version": SCHEMA_VERSION, **row}) + "\n"
+
+
+def json_text(content: Any, indent: int | None = None) -> str:
+    """JSON that UTF-8 can hold: a lone surrogate, which only JSON can, stays as its escape."""
+    text = json.dumps(content, indent=indent, ensure_ascii=False)
+    return _LONE_SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -88,11 +100,7 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         InputError: missing, not JSON, not an object, or of an unknown schema version.
     """
-    try:
-        content = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}: not valid JSON: {error.msg}.") from None
-    return _checked(content, str(path))
+    return _checked(parse_json(read_text(path), str(path)), str(path))
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
@@ -106,12 +114,23 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(read_text(path).split("\n"), 1):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}:{number}: not valid JSON: {error.msg}.") from None
-        rows.append(_checked(row, f"{path}:{number}"))
+        rows.append(_checked(parse_json(line, f"{path}:{number}"), f"{path}:{number}"))
     return rows
+
+
+def parse_json(text: str, where: str) -> Any:
+    """Args: where: the file, and perhaps the line, in error messages.
+
+    Raises:
+        InputError: not JSON, or JSON that Python does not take: nested too deep, a number of thousands of digits.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        line = f":{error.lineno}" if "\n" in text else ""
+        raise InputError(f"{where}{line}: not valid JSON: {error.msg}.") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: JSON that cannot be read: {error}.") from None
 
 
 def recover_jsonl(path: Path) -> list[dict[str, Any]]:
@@ -160,7 +179,7 @@ def _checked(content: Any, where: str) -> dict[str, Any]:
 def digest(*parts: Any) -> str:
     """A hash of JSON-like values: equal values give equal digests on every machine."""
     canonical = json.dumps([SCHEMA_VERSION, *parts], sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def file_digest(*paths: Path) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from smallvoice import recipe_file as recipes
 from smallvoice.errors import require
-from smallvoice.recipe import CorpusRecipe, DecodeRecipe, Recipe
+from smallvoice.recipe import CorpusRecipe, DecodeRecipe, EvaluateRecipe, Recipe
 from smallvoice.terminal import TrainingProgress, console, progress
 
 
@@ -182,12 +182,14 @@ def evaluate(
     select: str | None = None,
     beams: int | None = None,
     runtime: str | None = None,
+    scoring: EvaluateRecipe | None = None,
 ) -> dict[str, Any]:
     """Decode a split of a corpus with a model, and score it.
 
     Args:
         model: a run, an adapter, a Hugging Face or CTranslate2 folder, or a name.
         runtime: `torch` or `ctranslate2`; exports to CTranslate2 decode there, everything else in torch.
+        scoring: columns that the hypotheses keep, age bands, confidence.
         out: gets `hypotheses/<system>.<split>.jsonl` and `evaluation_results.json`.
 
     Returns:
@@ -210,6 +212,7 @@ def evaluate(
             select=select,
             beams=beams,
             runtime=runtime,
+            scoring=scoring,
             report=update,
         )
     rates = {form: block["wer"][form]["wer"] for form in ("raw", "lower_cased", "normalised")}

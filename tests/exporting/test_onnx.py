@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -14,13 +15,16 @@ import numpy as np
 import pytest
 import torch
 
+from smallvoice.corpus.audio import decode_flac
+from smallvoice.corpus.utterance import open_corpus
 from smallvoice.decoding.models import Model, open_model
 from smallvoice.decoding.torch_engine import TorchEngine
 from smallvoice.errors import RecipeError
-from smallvoice.exporting import onnx
+from smallvoice.exporting import onnx, parity
 from smallvoice.model import window as windows
 from smallvoice.recipe import DecodeRecipe, WindowRecipe
 from tests import tiny
+from tests.conftest import needs_weights
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -169,21 +173,39 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.rmtree(folder / "node_modules")  # 500 MB, and pytest keeps what is of its last runs
 
 
+def by_transformers_js(node: Path, folder: Path, clips: list[np.ndarray], scratch: Path) -> list[str]:
+    """What transformers.js under Node writes; `scratch` is a folder for the clips."""
+    paths = [scratch / f"{number}.raw" for number in range(len(clips))]
+    for path, clip in zip(paths, clips, strict=True):
+        path.write_bytes(clip.astype("<f4").tobytes())
+    command = ["node", "hear.js", "en", str(folder), *map(str, paths)]
+    done = subprocess.run(command, cwd=node, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return list(json.loads(done.stdout))
+
+
 @pytest.mark.slow
 def test_transformers_js_writes_the_same(
     model: Model, exports: dict[str, Path], node: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(onnx, "LARGEST", 0)
     onnx.write(model, tmp_path / "parts", "float32")
-    paths = [tmp_path / f"{number}.raw" for number in range(len(CLIPS))]
-    for path, clip in zip(paths, CLIPS, strict=True):
-        path.write_bytes(clip.astype("<f4").tobytes())
     for folder, precision in (
         (exports["float32"], "float32"),
         (tmp_path / "parts", "float32"),
         (exports["int8"], "int8"),
     ):
-        command = ["node", "hear.js", "en", str(folder), *map(str, paths)]
-        done = subprocess.run(command, cwd=node, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout) == onnx.hear(folder, precision, CLIPS, "en"), (folder, precision)
+        heard = by_transformers_js(node, folder, CLIPS, tmp_path)
+        assert heard == onnx.hear(folder, precision, CLIPS, "en"), (folder, precision)
+
+
+@pytest.mark.slow
+@needs_weights("openai/whisper-base")
+def test_transformers_js_writes_what_the_real_adapter_writes(
+    real_clips: Path, real_adapter: str, node: Path, tmp_path: Path
+) -> None:
+    adapter = open_model(real_adapter)
+    onnx.write(adapter, tmp_path / "float32", "float32")
+    rows = list(itertools.islice(open_corpus(real_clips).utterances("dev"), 8))
+    heard = by_transformers_js(node, tmp_path / "float32", [decode_flac(row.audio) for row in rows], tmp_path)
+    assert all(heard) and heard == parity.by_torch(adapter, rows, windows.FULL_WINDOW, "en")

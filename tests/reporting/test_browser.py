@@ -1,16 +1,15 @@
-"""The page in a real browser: Chromium, headless, driven over its debugging protocol by what it prints."""
+"""The page in a real browser, used with mouse and keyboard."""
 
 from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import CHROMIUM, Page, opened
 from example_run import rows
 from tests.conftest import needs_weights
 
@@ -22,84 +21,93 @@ from smallvoice.run_folder import RunFolder
 from smallvoice.storage import read_jsonl
 
 MakeRun = Callable[..., Path]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
-FLAGS += ["--disable-background-networking", "--disable-component-update", "--hide-scrollbars"]
-
-DRIVE = """
-<script>
-window.addEventListener("load", () => {
-  const said = {errors: window.errors};
-  const by = (name) => document.getElementById(`utterances-${name}`);
-  const cards = () => [...by("list").children];
-  said.status = by("status").textContent;
-  said.first = cards()[0].textContent;
-  by("more").click();
-  said.more = cards().length;
-  by("filter").value = "WORD";
-  by("filter").dispatchEvent(new Event("input"));
-  said.filtered = by("status").textContent;
-  by("filter").value = "";
-  by("only").value = "perfect";
-  by("only").dispatchEvent(new Event("change"));
-  said.perfect = cards()[0].textContent;
-  by("only").value = "all";
-  by("sort").value = "better";
-  by("sort").dispatchEvent(new Event("change"));
-  said.better = cards()[0].textContent;
-  cards()[0].open = true;
-  setTimeout(() => {
-    said.opened = cards()[0].querySelectorAll(".aligned .c").length;
-    said.requests = performance.getEntriesByType("resource").map((entry) => entry.name);
-    document.body.setAttribute("data-said", JSON.stringify(said));
-  }, 50);
-});
-</script>
-"""
-WATCH = """<script>window.errors = []; window.addEventListener("error", (e) => window.errors.push(e.message));
-document.addEventListener("securitypolicyviolation", (e) => window.errors.push(e.violatedDirective));</script>"""
-
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
 
 
-def chromium(profile: Path, *arguments: str) -> str:
-    command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={profile}", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+def by(name: str) -> str:
+    return f"document.getElementById('utterances-{name}')"
 
 
-def drive(page: Path, work: Path, word: str) -> dict[str, Any]:
-    """What the page's list of utterances says when it is filtered, sorted and opened, and what the page asked for."""
-    source = page.read_text(encoding="utf-8")
-    # The driver is a script of its own, which only the copy's policy allows.
-    driven = re.sub(r"script-src '[^']*'", "script-src 'unsafe-inline'", source)
-    driven = driven.replace("<style>", f"{WATCH}<style>", 1)
-    driven = driven.replace("</body>", f"{DRIVE.replace('WORD', word)}</body>")
-    copy = work / "driven.html"
-    copy.write_text(driven, encoding="utf-8")
-    shown = chromium(work / "profile", "--virtual-time-budget=4000", "--dump-dom", copy.as_uri())
-    found = re.search(r'data-said="([^"]*)"', shown)
-    assert found, shown[-500:]
-    return dict(json.loads(found[1].replace("&quot;", '"').replace("&amp;", "&")))
+def first(what: str = "") -> str:
+    return f"{by('list')}.firstElementChild{what}"
 
 
-def print_to_pdf(page: Path, work: Path) -> None:
-    pdf = work / "report.pdf"
-    chromium(work / "profile", f"--print-to-pdf={pdf}", page.as_uri())
-    assert pdf.read_bytes().startswith(b"%PDF") and pdf.stat().st_size > 20_000
+def choose(page: Page, name: str, value: str) -> None:
+    """An entry of a list, with the arrow keys."""
+    page.value(f"{by(name)}.focus()")
+    page.press("Home")
+    for _ in range(10):
+        if page.value(f"{by(name)}.value") == value:
+            return
+        page.press("ArrowDown")
+    raise AssertionError(f"no {value}")
+
+
+def use(page: Page, word: str) -> dict[str, Any]:
+    """Filter, sort and open the list of utterances. Returns what the page says at each step."""
+    said = {
+        "status": page.value(f"{by('status')}.textContent"),
+        "heading": page.value("document.querySelector('h1').textContent"),
+    }
+    page.click(by("filter"))
+    page.type(word)
+    said["filtered"] = page.value(f"{by('status')}.textContent")
+    for _ in word:
+        page.press("Backspace")
+    assert page.value(f"{by('status')}.textContent") == said["status"]
+    choose(page, "sort", "longest")
+    said["longest"] = page.value(f"{first()}.textContent")
+    page.click(first(".firstElementChild"))
+    said["opened"] = page.value(f"{first()}.querySelectorAll('.aligned .c').length")
+    page.value(f"{first('.firstElementChild')}.focus()")
+    page.press("Enter")
+    said["closed"] = not page.value(f"{first()}.open")
+    choose(page, "only", "perfect")
+    said["perfect"] = page.value(f"{by('list')}.childElementCount && {first()}.textContent")
+    pdf = page.pdf()
+    assert pdf.startswith(b"%PDF") and len(pdf) > 20_000
+    return said
+
+
+def assert_quiet(page: Page, path: Path) -> None:
+    """Nothing in the console, and nothing asked for but the page itself."""
+    assert page.complaints == [] and page.requests == [path.as_uri()]
 
 
 @needs_chromium
 def test_filter_sort_open_and_print(make_run: MakeRun, tmp_path: Path) -> None:
-    page = write_report(make_run())
-    said = drive(page, tmp_path, "rabbits")
-    assert said["errors"] == [] and said["requests"] == []
-    assert said["status"] == "25 of 240 shown" and said["more"] == 50
-    assert 0 < int(said["filtered"].split()[2]) < 240
-    assert "tuned 0 of" in said["perfect"]
-    counts = re.search(r"base (\d+), tuned (\d+)", said["better"])
-    assert counts and int(counts[1]) > int(counts[2])
-    assert said["opened"] > 2
-    print_to_pdf(page, tmp_path)
+    path = write_report(make_run())
+    with opened(path, tmp_path / "profile") as page:
+        said = use(page, "rabbits")
+        assert said["status"] == "25 of 240 shown"
+        assert 0 < int(said["filtered"].split()[2]) < 240
+        assert said["opened"] > 2 and said["closed"]
+        assert "tuned 0 of" in said["perfect"]
+        choose(page, "only", "all")
+        page.click(by("more"))
+        assert page.value(f"{by('list')}.childElementCount") == 50
+        choose(page, "sort", "better")
+        counts = re.search(r"base (\d+), tuned (\d+)", page.value(f"{first()}.textContent"))
+        assert counts and int(counts[1]) > int(counts[2])
+        # The links of the contents lead somewhere, and can be reached by the keyboard.
+        page.value("document.querySelector('nav a[href=\"#limits\"]').focus()")
+        page.press("Enter")
+        assert page.value("location.hash") == "#limits" and page.value("!!document.getElementById('limits')")
+        assert page.value("[...document.querySelectorAll('nav a')].every(a => document.querySelector(a.hash))")
+        assert_quiet(page, path)
+
+
+@needs_chromium
+def test_what_the_page_did_wrong_would_be_seen(tmp_path: Path) -> None:
+    """Otherwise the tests above could not fail."""
+    path = tmp_path / "page.html"
+    path.write_text(
+        "<h1>x</h1><img src='https://example.invalid/x.png'><script>console.error('oh'); missing()</script>",
+        encoding="utf-8",
+    )
+    with opened(path, tmp_path / "profile") as page:
+        assert any("example.invalid" in address for address in page.requests)
+        assert any("oh" in each for each in page.complaints) and len(page.complaints) >= 2
 
 
 @pytest.mark.slow
@@ -113,20 +121,13 @@ def test_the_report_of_a_real_run(shared_data: Path, tmp_path: Path) -> None:
     verbs.run(recipe, tmp_path / "run", data=shared_data)
     run = RunFolder(tmp_path / "run")
     heard = list(read_jsonl(run.hypotheses("tuned", "test")))
-    said = drive(run.report, tmp_path, heard[0]["reference"].split()[0].lower())
-    assert said["errors"] == [] and said["requests"] == []
-    assert said["status"] == f"25 of {len(heard)} shown"
-    assert 0 < int(said["filtered"].split()[2]) < len(heard)
-    assert said["opened"] > 0
+    with opened(run.report, tmp_path / "profile") as page:
+        said = use(page, heard[0]["reference"].split()[0].lower())
+        assert said["status"] == f"25 of {len(heard)} shown"
+        assert 0 < int(said["filtered"].split()[2]) < len(heard)
+        assert said["opened"] > 0 and said["closed"]
+        assert_quiet(page, run.report)
     assert "data:audio" not in run.report.read_text(encoding="utf-8")
-    print_to_pdf(run.report, tmp_path)
-
-
-@needs_chromium
-def test_the_policy_runs_the_page_s_own_script(make_run: MakeRun, tmp_path: Path) -> None:
-    page = write_report(make_run())
-    shown = chromium(tmp_path / "profile", "--virtual-time-budget=4000", "--dump-dom", page.as_uri())
-    assert "25 of 240 shown" in shown
 
 
 def test_the_content_cannot_end_its_element_and_holds_audio_only_when_given() -> None:

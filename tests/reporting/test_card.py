@@ -32,6 +32,13 @@ def test_a_run_without_a_test_has_a_card_without_scores(make_run: MakeRun) -> No
     assert "Nobody was kept for a test" in text and "model-index" not in text
 
 
+def test_a_base_that_is_no_name_on_the_hub_is_not_called_one(make_run: MakeRun) -> None:
+    for base in ("tiny.en", "/home/anna/whisper"):
+        run = make_run(settings={"model": {"base": base}, "corpus": {"language": "EN-us"}})
+        metadata = yaml.safe_load(write_card(run).read_text(encoding="utf-8").split("---")[1])
+        assert "base_model" not in metadata and metadata["language"] == "en"
+
+
 def test_synthetic_speech_gives_no_result_to_index(make_run: MakeRun) -> None:
     text = write_card(make_run(synthetic=True)).read_text(encoding="utf-8")
     assert "Synthetic speech" in text and "model-index" not in text

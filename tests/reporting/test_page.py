@@ -14,7 +14,7 @@ from example_run import rows
 from smallvoice.errors import InputError
 from smallvoice.reporting import write_report
 from smallvoice.run_folder import RunFolder
-from smallvoice.storage import read_json, write_json, write_jsonl
+from smallvoice.storage import file_digest, read_json, write_json, write_jsonl
 
 MakeRun = Callable[..., Path]
 
@@ -111,6 +111,62 @@ def test_many_utterances_fit_on_the_page(make_run: MakeRun) -> None:
     path = write_report(make_run(base, tuned))
     assert path.stat().st_size < 3_000_000
     assert "The page holds the 2,000 with the most errors of 2,300" in Page(path.read_text(encoding="utf-8")).text
+
+
+def test_long_utterances_fit_on_the_page_too(make_run: MakeRun) -> None:
+    base, tuned = (rows(name, rate, speakers=60, utterances=1_500) for name, rate in (("base", 0.7), ("tuned", 0.3)))
+    for each in (*base, *tuned):
+        each |= {name: " ".join(9 * [each[name]]) for name in ("reference", "hypothesis")}
+    path = write_report(make_run(base, tuned))
+    assert path.stat().st_size < 3_000_000
+    found = re.search(r"The page holds the ([\d,]+) with the most errors of 1,500", Page(path.read_text("utf-8")).text)
+    assert found and 300 < int(found[1].replace(",", "")) < 1_500
+
+
+def test_groups_of_few_speakers_are_shown_and_not_compared(make_run: MakeRun) -> None:
+    """Two of eight years with nothing in common: their interval would reach to a million per cent."""
+    base, tuned = rows("base", 0.7), rows("tuned", 0.3)
+    for number, pair in enumerate(zip(base, tuned, strict=True)):
+        for each in pair:
+            each["age_years"] = 9.0 if number % 14 in (0, 1) else 6.0
+        if number % 14 == 0:
+            pair[0]["hypothesis"] = pair[0]["reference"]
+        elif number % 14 == 1:
+            pair[0]["hypothesis"] = " ".join(3 * [pair[0]["reference"]])
+    source = write_report(make_run(base, tuned)).read_text(encoding="utf-8")
+    ages = source[source.index('<section id="ages">') : source.index('<section id="groups">')]
+    few = re.search(r'<tr class="few"><th scope="row">8–10 <small>few</small></th>(.*?)</tr>', ages)
+    assert few and few[1].endswith("<td>–</td><td>–</td>") and few[1].count("%") == 2
+    ticks = [float(tick) for tick in re.findall(r">(\d+)</text>", ages)]
+    assert ticks and max(ticks) <= 200, "the axis ends where the rates do"
+
+
+def test_speech_that_lost_too_much_turns_the_verdict_red(make_run: MakeRun) -> None:
+    run = make_run()
+    source = write_report(run).read_text(encoding="utf-8")
+    assert re.search(r'<h1 class="better">', source) and 'tr class="lost"' not in source
+    comparison = read_json(RunFolder(run).comparison)
+    lost = {**comparison["overall"]["normalised"], "utterances": 9, "speakers": 9, "lost": True}
+    write_json(RunFolder(run).comparison, {**comparison, "retention": {"adults": lost}})
+    source = write_report(run).read_text(encoding="utf-8")
+    assert re.search(r'<h1 class="better red">', source)
+    assert '<tr class="lost"><th scope="row">adults <small>lost too much</small>' in source
+
+
+def test_a_comparison_of_another_version_is_refused(make_run: MakeRun) -> None:
+    run = make_run()
+    write_json(RunFolder(run).comparison, {"split": "test"})
+    with pytest.raises(InputError, match="Compare again"):
+        write_report(run)
+
+
+def test_limits_hashes_and_whole_utterances_are_told(make_run: MakeRun) -> None:
+    run = make_run()
+    page = page_of(run)
+    details = read_json(RunFolder(run).comparison)["details"]["b"]
+    assert f"{100 * details['cer']['cer']:.1f} %" in page.text and f"{details['perfect']} (" in page.text
+    assert "do not decide about a child by what it writes alone" in page.text
+    assert file_digest(RunFolder(run).recipe) in page.text
 
 
 def test_the_same_run_gives_the_same_page(make_run: MakeRun) -> None:

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from smallvoice import cli, judging
 from smallvoice.errors import Finding, InputError
 from smallvoice.recipe import EvaluateRecipe
-from smallvoice.scoring import compare, hypotheses, verdict
+from smallvoice.scoring import compare, hypotheses, systems, verdict
 from smallvoice.scoring.scores import score
 from smallvoice.scoring.table import comparison_table
 from smallvoice.storage import write_jsonl
@@ -73,7 +74,9 @@ def test_score_counts_every_form() -> None:
     wer = scores["wer"]
     assert list(wer) == ["raw", "lower_cased", "caseless", "child", "normalised"]
     counted = {"words": 36, "insertions": 0, "deletions": 3, "substitutions": 33}
-    assert wer["raw"] == {**counted, "errors": 36, "wer": 1.0}
+    assert wer["raw"] == {**counted, "errors": 36, "wer": 1.0, "interval": [1.0, 1.0]}
+    low, high = wer["normalised"]["interval"]
+    assert low <= wer["normalised"]["wer"] <= high
     assert wer["lower_cased"]["errors"] == 3 * (1 + 2 + 2 + 1)
     assert wer["caseless"]["errors"] == wer["normalised"]["errors"] == 3 * (1 + 1 + 2 + 0)
     assert scores["speakers"] == 4 and scores["utterances"] == 12 and scores["system"] == "base"
@@ -118,7 +121,7 @@ def test_the_verdict_names_the_numbers_and_the_rule() -> None:
     assert found["outcome"] == "no evidence", "four speakers are none"
     assert found["sentence"] == (
         "normalised WER 55.6 % → 0.0 %, −100 % relative, −55.6 points, 95 % interval "
-        "[−55.6, −55.6]: better on these, but 4 speakers are no evidence for others"
+        "[−55.6, −55.6]: better on these, which with 4 known speakers is no evidence for others"
     ), "of no errors at all no ratio has an interval"
     assert found["caution"] is None
 
@@ -158,7 +161,7 @@ def test_one_speaker_has_no_interval_and_the_reason_is_given() -> None:
     both = compare.compare(one, [{**each, "system": "tuned", "hypothesis": ""} for each in one], QUICK)
     assert both["overall"]["raw"]["absolute"]["interval"] is None
     assert both["overall"]["raw"]["probability_of_improvement"] is None
-    assert both["verdict"]["outcome"] == "unknown"
+    assert both["verdict"]["outcome"] == "no evidence" and "nothing is claimed" in both["verdict"]["sentence"]
     assert "at least 2 speakers" in both["bootstrap"]["why_no_interval"]
     assert "at least 2 speakers" in both["verdict"]["sentence"]
 
@@ -175,7 +178,7 @@ def test_zero_words_is_null_everywhere() -> None:
     silent = system("base", ["invented"] * 4, reference="")
     both = compare.compare(silent, silent, QUICK)
     assert both["overall"]["raw"]["a"]["wer"] is None and both["overall"]["raw"]["a"]["insertions"] == 4
-    assert both["verdict"]["outcome"] == "unknown" and both["formatting"]["share"] is None
+    assert both["verdict"]["outcome"] == "no evidence" and both["formatting"]["share"] is None
     assert_strict_json(both)
 
 
@@ -315,14 +318,19 @@ def test_loops_are_held_against_a_better_model() -> None:
     ]
 
 
-def test_fail_unless_better_is_for_ci(tmp_path: Path) -> None:
-    from smallvoice import judging
-
+def test_fail_unless_better_is_for_ci(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, rows in (("base", many("base", BAD)), ("tuned", many("tuned", {}))):
         write_jsonl(tmp_path / f"{name}.jsonl", rows)
-    judging.compare(tmp_path / "base.jsonl", tmp_path / "tuned.jsonl", recipe=QUICK, fail_unless="better")
+    files = tmp_path / "base.jsonl", tmp_path / "tuned.jsonl"
+    judging.require_outcome(judging.compare(*files, recipe=QUICK), "better")
     with pytest.raises(Finding, match="Not better"):
-        judging.compare(tmp_path / "tuned.jsonl", tmp_path / "base.jsonl", recipe=QUICK, fail_unless="better")
+        judging.require_outcome(judging.compare(*reversed(files), recipe=QUICK), "better")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(
+            ["compare", str(files[1]), str(files[0]), "--fail-unless", "better", "--json", "--set", "resamples=10"]
+        )
+    assert ended.value.code == 3
+    assert json.loads(capsys.readouterr().out)["verdict"]["outcome"] == "worse", "what was found is shown before"
 
 
 def test_columns_of_the_users_own_are_groups() -> None:
@@ -330,6 +338,64 @@ def test_columns_of_the_users_own_are_groups() -> None:
     both = compare.compare(rows, [{**each, "system": "tuned"} for each in rows], QUICK)
     assert [group["group"] for group in both["groups"]["task"]] == ["sentences", "words"]
     assert set(both["groups"]) == {"gender", "task"}
+    native = [{**each, "native": number % 2 == 0, "level": number % 3} for number, each in enumerate(rows)]
+    found = compare.compare(native, [{**each, "system": "tuned"} for each in native], QUICK)["groups"]
+    assert [group["group"] for group in found["native"]] == ["no", "yes"]
+    assert [group["group"] for group in found["level"]] == ["0", "1", "2"]
+
+
+def test_speech_of_nobody_who_is_known_is_no_evidence() -> None:
+    """It may all be one voice, however many recordings there are."""
+    both = [
+        [{**each, "speaker": None, "recording": f"R{number}"} for number, each in enumerate(rows)]
+        for rows in (many("base", BAD), many("tuned", {}))
+    ]
+    found = compare.compare(both[0], both[1], QUICK)
+    assert found["verdict"]["outcome"] == "no evidence" and "no known speaker" in found["verdict"]["sentence"]
+    assert compare.compare(many("base", BAD), many("tuned", {}), QUICK)["verdict"]["outcome"] == "better"
+
+
+def test_the_fewest_speakers_of_a_group_can_be_set() -> None:
+    both = compare.compare(many("base", BAD), many("tuned", {}), EvaluateRecipe(resamples=100, min_speakers=1000))
+    assert both["gaps"] == {} and both["min_speakers"] == 1000
+
+
+def test_every_two_of_three_systems() -> None:
+    files = [many("base", BAD), many("tuned", {}), many("other", BAD)]
+    found = {(each["a"], each["b"]): each for each in systems.between(files, ["1", "2", "3"], QUICK)}
+    assert list(found) == [("A", "B"), ("A", "C"), ("B", "C")]
+    assert found["A", "B"]["absolute"]["change"] == -found["B", "C"]["absolute"]["change"] < 0
+    same = found["A", "C"]
+    assert same["absolute"]["change"] == 0 and same["p_holm"] == same["p"] == 1.0
+    assert found["A", "B"]["p_holm"] == pytest.approx(3 * found["A", "B"]["p"])
+    two = systems.between(files[:2], ["1", "2"], QUICK)[0]
+    alone = compare.compare(files[0], files[1], QUICK)
+    assert two["absolute"] == alone["overall"]["normalised"]["absolute"] and two["p"] == alone["matched_pairs"]["p"]
+
+
+def test_seeds_and_further_systems_do_not_go_together(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "a.jsonl", many("base", BAD))
+    path = tmp_path / "a.jsonl"
+    with pytest.raises(InputError, match="leave out the seeds"):
+        judging.compare(path, path, path, seeds=[path])
+
+
+@pytest.mark.parametrize(
+    "odd", [{"age_years": "7"}, {"duration_s": "3"}, {"flags": "x"}, {"language": 5}, {"age_years": 10**400}]
+)
+def test_a_column_of_the_wrong_kind_is_named(odd: dict[str, Any]) -> None:
+    rows = [{**each, **odd} for each in BASE]
+    with pytest.raises(InputError, match=next(iter(odd))):
+        compare.compare(rows, rows, QUICK)
+
+
+def test_odd_text_anywhere_is_written_and_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = [{**each, "id": f"[/x]\ud800{number}", "speaker": "\udfff[/]"} for number, each in enumerate(BASE)]
+    write_jsonl(tmp_path / "a.jsonl", odd)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["compare", *2 * [str(tmp_path / "a.jsonl")], "--out", str(tmp_path / "c.json"), "--json"])
+    assert ended.value.code == 0
+    assert json.loads(capsys.readouterr().out)["by_speaker"][0]["unit"] == "\udfff[/]"
 
 
 def test_other_speech_that_lost_too_much_is_held_against_a_better_model() -> None:
@@ -339,6 +405,10 @@ def test_other_speech_that_lost_too_much_is_held_against_a_better_model() -> Non
     assert both["verdict"]["but"] == ["adults loses more than 1 point (0.0 % → 4.2 %)"]
     assert both["verdict"]["outcome"] == "better but"
     assert both["retention"]["telephone"]["b"]["errors"] == 0
+    assert [both["retention"][name]["lost"] for name in ("adults", "telephone")] == [True, False]
+    alike = compare.compare(many("base", BAD), many("tuned", BAD), QUICK, retention={"adults": lost})
+    assert alike["verdict"]["outcome"] == "no evidence"
+    assert "and adults loses more than 1 point" in alike["verdict"]["sentence"], "said whatever the outcome"
 
 
 def test_another_search_is_said() -> None:

@@ -54,6 +54,16 @@ def test_nothing_is_no_rate() -> None:
         ("faster than speech", "one two", "one two three four five six seven eight nine ten", {"duration_s": 1.0}),
         ("words on silence", "", "Thank you.", {}),
         ("another script", "hello", "привет", {}),
+        ("another script", "こんにちは", "hello there", {"language": "ja"}),
+        ("another script", "hello", "привет", {"language": "en_US"}),
+        ("another script", "hello", "привет", {"language": "English"}),
+        ("another language", "the dog is in the garden", "le chien est dans les fleurs", {}),
+        (
+            "another language",
+            "der Hund ist nicht auf der Wiese",
+            "the dog is not with them on the grass",
+            {"language": "de"},
+        ),
         ("nothing written", "hello", "...", {"language": "fr"}),
     ],
 )
@@ -68,6 +78,10 @@ def test_real_speech_shows_none() -> None:
         row(2, "", ""),
         row(3, "приветствую", "привет", language="ru"),
         row(4, "北京", "北京", language="zh"),
+        row(5, "カメラを見る", "カメラをみる", language="ja"),
+        row(6, "le chat est dans les bras", "le chat est dans les draps", language="fr"),
+        row(7, "the song is called que es lo que hay por mi amor", "it is que es lo que hay por mi amor"),
+        row(8, "was die Mutter sagt", "the cat is here and was", language="xx"),
     ]
     assert [sign for sign, found in signs_of(rows).items() if found["utterances"]] == []
 

@@ -101,6 +101,15 @@ def test_references_of_which_each_system_chose_its_own_words() -> None:
     assert result.absolute == pytest.approx(3 / 40 - 6 / 40)
 
 
+def test_speakers_who_say_most_of_the_words_make_it_wider() -> None:
+    """Six speakers of whom two say nearly everything tell as much as two."""
+    even = change(np.array([[20, 100, 10, 100], [30, 100, 22, 100]] * 3), 10, 0, 0.95)
+    skewed = change(np.array([[20, 100, 10, 100], [30, 100, 22, 100]] + 4 * [[0, 1, 0, 1]]), 10, 0, 0.95)
+    assert even.absolute_interval and skewed.absolute_interval
+    widths = [high - low for low, high in (even.absolute_interval, skewed.absolute_interval)]
+    assert widths[1] > 5 * widths[0]
+
+
 @pytest.mark.parametrize("speakers", [2000, 100_000])
 def test_many_speakers_are_resampled_in_seconds(speakers: int) -> None:
     rng = np.random.default_rng(0)
@@ -112,11 +121,12 @@ def test_many_speakers_are_resampled_in_seconds(speakers: int) -> None:
     assert result.probability_of_improvement is not None and result.probability_of_improvement > 0.99
 
 
-@pytest.mark.parametrize(("speakers", "least", "most"), [(5, 0.92, 1.0), (20, 0.92, 0.98), (100, 0.93, 0.97)])
+@pytest.mark.parametrize(("speakers", "least", "most"), [(5, 0.92, 1.0), (20, 0.93, 0.97), (100, 0.93, 0.97)])
 def test_intervals_hold_the_population_value_as_often_as_they_say(speakers: int, least: float, most: float) -> None:
     """Error rates of speakers from Beta(2, 6), B's is A's times a log-normal factor; 1,000 trials.
 
-    A share of 95 % is measured here to ±1.4 points: with 20 speakers the bounds leave room for that.
+    In 6,000 trials of another seed it held the rate, the difference and the relative change in 96.5, 97.2 and 98.6 % with 5
+    speakers, 95.2, 94.8 and 94.2 % with 20, 95.0, 95.0 and 94.8 % with 100. 95 % is measured here to ±1.4 points.
     """
     rng = np.random.default_rng(11)
     truth_a = 0.25

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from smallvoice.decoding import silence
 from smallvoice.decoding.engine import Decoded, Engine, decode_utterances
 from smallvoice.decoding.models import Model, open_model
 from smallvoice.errors import InputError
-from smallvoice.recipe import DecodeRecipe
+from smallvoice.recipe import DecodeRecipe, EvaluateRecipe
 from smallvoice.run_folder import RunFolder
 from smallvoice.scoring.scores import score
 from smallvoice.storage import (
@@ -49,13 +49,13 @@ def evaluate(
     select: str | None = None,
     beams: int | None = None,
     runtime: str | None = None,
+    scoring: EvaluateRecipe | None = None,
     report: Report = lambda done, total: None,
 ) -> dict[str, Any]:
     """Decode a split freely, write `hypotheses/<system>.<split>.jsonl`, and score it.
 
-    The prefix, language and task are forced; a tuned model hears the window that it was trained with, any other
-    30 seconds. What could not be read when the corpus was prepared counts as deleted words. Cut off, it
-    continues.
+    The prefix, language and task are forced; a tuned model hears the window that it was trained with, any other 30
+    seconds. What could not be read when the corpus was prepared counts as deleted words. Cut off, it continues.
 
     Args:
         model_name: a run, an adapter, a folder of weights, or a name.
@@ -64,6 +64,7 @@ def evaluate(
         select: only the rows for which this holds, such as `age_years < 18`.
         beams: instead of those of `decode`, of the model's run, or of the defaults.
         runtime: what decodes; see `open_model`.
+        scoring: columns of the corpus that the hypotheses keep, age bands, confidence; not its split and selection.
 
     Returns:
         The model's block of `evaluation_results.json`.
@@ -78,34 +79,30 @@ def evaluate(
     decode = _options(decode or model.decode or DecodeRecipe(), beams)
     language = language or corpus.facts["language"] or (model.facts.language if model.facts else None)
     engine = model.engine(decode)
+    scoring = scoring or EvaluateRecipe()
     run = RunFolder(out)
     path = run.hypotheses(model.system, split)
-    key = digest(corpus.facts["key"], split, select, asdict(decode), asdict(model.window), language)
+    key = digest(corpus.facts["key"], split, select, asdict(decode), asdict(model.window), language, scoring.columns)
     partial = _Partial(path, digest(key, model.key))
     continued = bool(partial.rows)
     left = (utterance for utterance in utterances if utterance.id not in partial.rows)
     report(len(partial.rows), total)
     started = time.monotonic()
     for batch in decode_utterances(left, engine, language, decode.batch_size):
-        partial.add(
-            [
-                _row(model, utterance, decoded, decode, language, corpus.facts["synthetic"])
-                for utterance, decoded in batch
-            ]
-        )
+        synthetic = corpus.facts["synthetic"]
+        partial.add([_row(model, *each, decode, language, synthetic, scoring.columns) for each in batch])
         report(len(partial.rows), total)
     seconds = None if continued else time.monotonic() - started
     rows = sorted([*partial.rows.values(), *_undecodable(corpus, split, model, select)], key=lambda row: row["id"])
     if not rows:
         raise InputError(
-            f"{corpus_folder}: no utterance of {split} fits {select!r}."
-            if select
-            else f"{corpus_folder}: {split} is empty."
+            f"{corpus_folder}: {f'no utterance of {split} fits {select!r}' if select else f'{split} is empty'}."
         )
     silent = silence.probe(engine, language or _first_language(rows), decode.batch_size)
     write_jsonl(path, rows)
     partial.remove()
-    block = {**_block(model, engine, corpus, rows, split, select, seconds), "silence": silent}
+    facts = _block(model, engine, corpus, rows, split, select, seconds)
+    block = {**facts, **score(rows, evaluate=scoring), "silence": silent}
     _add_result(run.evaluation(split), model.system, split, block)
     return block
 
@@ -120,10 +117,18 @@ def _first_language(rows: list[dict[str, Any]]) -> str | None:
 
 
 def _row(
-    model: Model, utterance: Utterance, decoded: Decoded, decode: DecodeRecipe, language: str | None, synthetic: bool
+    model: Model,
+    utterance: Utterance,
+    decoded: Decoded,
+    decode: DecodeRecipe,
+    language: str | None,
+    synthetic: bool,
+    columns: Sequence[str],
 ) -> dict[str, Any]:
     spoken = utterance.language or language
     return {
+        # Of the user's own columns only those that the recipe names: others may hold names.
+        **{name: utterance.extra.get(name) for name in columns},
         "id": utterance.id,
         "system": model.system,
         "split": utterance.split,
@@ -223,7 +228,6 @@ def _block(
         "decode_s": seconds,
         "rtfx": audio_s / seconds if seconds else None,
         "seen_in_training": seen,
-        **score(rows),
     }
 
 

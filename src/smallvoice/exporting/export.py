@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,10 +14,11 @@ import numpy as np
 from smallvoice.corpus.utterance import Utterance, open_corpus
 from smallvoice.decoding.models import Model, open_model
 from smallvoice.errors import Finding, InputError, RecipeError, require
-from smallvoice.exporting import adapter, ctranslate2, ggml, huggingface, onnx, parity
+from smallvoice.exporting import adapter, card, ctranslate2, ggml, huggingface, onnx, parity
 from smallvoice.model import tuned
 from smallvoice.model.bottleneck import Bottleneck
 from smallvoice.run_folder import RunFolder
+from smallvoice.scoring import wording
 from smallvoice.storage import read_json, write_json
 from smallvoice.terminal import console
 from smallvoice.training.checkpoint import replace_folder
@@ -34,6 +34,10 @@ class Format:
     """Packages, all of the extra `export`."""
     write: Callable[[Model, Path, str], None]
     hear: Callable[[Path, str, list[np.ndarray], str | None], list[str]]
+    loads: str
+    """What loads it, and how, for its card."""
+    library: str | None = None
+    """The hub's name for that."""
     hear_trimmed: Callable[[Path, str, list[np.ndarray], str | None, Model], list[str]] | None = None
     """The same at the model's own window, where the runtime can."""
     file: str | None = None
@@ -41,13 +45,24 @@ class Format:
 
 
 FORMATS = {
-    "adapter": Format(("float32",), (), adapter.write, adapter.hear),
-    "huggingface": Format(("float32", "float16"), (), huggingface.write, huggingface.hear),
+    "adapter": Format(
+        ("float32",), (), adapter.write, adapter.hear, "PEFT: `PeftModel.from_pretrained(BASE, FOLDER)`", library="peft"
+    ),
+    "huggingface": Format(
+        ("float32", "float16"),
+        (),
+        huggingface.write,
+        huggingface.hear,
+        'transformers: `pipeline("automatic-speech-recognition", model=FOLDER)`',
+        library="transformers",
+    ),
     "ctranslate2": Format(
         ("float16", "int8", "float32"),
         ("ctranslate2", "faster_whisper"),
         ctranslate2.write,
         ctranslate2.hear,
+        "faster-whisper: `WhisperModel(FOLDER)`; smallvoice takes it too",
+        library="ctranslate2",
         hear_trimmed=ctranslate2.hear_trimmed,
     ),
     "ggml": Format(
@@ -55,11 +70,18 @@ FORMATS = {
         ("gguf", "pywhispercpp"),
         ggml.write,
         ggml.hear,
+        "whisper.cpp: `whisper-cli -nfa -m ggml-model.bin`; not for smallvoice itself",
         hear_trimmed=ggml.hear_trimmed,
         file="ggml-model.bin",
     ),
     "onnx": Format(
-        tuple(onnx.PRECISIONS), ("onnx", "onnxruntime"), onnx.write, onnx.hear, hear_trimmed=onnx.hear_trimmed
+        tuple(onnx.PRECISIONS),
+        ("onnx", "onnxruntime"),
+        onnx.write,
+        onnx.hear,
+        "onnxruntime; transformers.js: `pipeline('automatic-speech-recognition', FOLDER)`; not for smallvoice itself",
+        library="transformers.js",
+        hear_trimmed=onnx.hear_trimmed,
     ),
 }
 
@@ -107,22 +129,37 @@ def export(
         **found.full.as_dict(),
         "at_own_window": found.own.as_dict() if found.own else None,
         "window_cost": found.window_cost,
-        "accepted": found.full.kept or accept_drift,
+        "kept": not found.refused,
+        "accepted": not found.refused or accept_drift,
     }
     _keep_block(out / "parity.json", folder.name, block)
-    for one in (found.full, found.own):
-        if one:
-            console.print(f"  {one.sentence()}", markup=False, soft_wrap=True)
+    for window in found.windows:
+        _print(f"  {window.sentence()}")
     if not block["accepted"]:
         shutil.rmtree(fresh)
         shutil.rmtree(folder, ignore_errors=True)  # of another model: `parity.json` says nothing of it any more
-        raise Finding(
-            f"{folder.name} is not kept: it may be {100 * found.full.limits.points:g} points worse and differ in "
-            f"{100 * found.full.limits.words:g} % of the words. What differs is in {out / 'parity.json'}; "
-            "--accept-drift keeps it all the same."
-        )
+        raise _refusal(folder.name, found.refused, out / "parity.json")
+    card.write(fresh, model, folder.name, kind.library, kind.loads, found)
     replace_folder(fresh, folder)
     return {**block, "folder": str(folder)}
+
+
+def _refusal(name: str, refused: list[parity.Parity], report: Path) -> Finding:
+    """Show the first clips that differ at each window; the rest is in the report."""
+    for window in refused:
+        _print(f"At {window.window}, {wording.count(len(window.differing), 'clip')} with other words:")
+        for line in window.examples():
+            _print(line)
+    allowed = refused[0].limits
+    return Finding(
+        f"{name} is not kept: at {' and at '.join(window.window for window in refused)} it is farther from the model "
+        f"than {100 * allowed.points:g} points of WER, or {100 * allowed.words:g} % of the words. Every clip that "
+        f"differs is in {report}; --accept-drift keeps it all the same."
+    )
+
+
+def _print(line: str) -> None:
+    console.print(line, markup=False, soft_wrap=True)
 
 
 def _chosen(form: str, precision: str | None) -> tuple[Format, str]:
@@ -135,15 +172,22 @@ def _chosen(form: str, precision: str | None) -> tuple[Format, str]:
 
 
 def _clips(corpus: Path, model: Model) -> tuple[list[Utterance], str | None]:
-    """What the gate hears: the first of dev, or of whatever the corpus has, in the language of its first clip."""
+    """What the gate hears: clips of dev, or of whatever the corpus has, in the language of its first clip."""
     opened = open_corpus(corpus)
     splits = opened.splits()
     split = next((name for name in ("dev", "test", "train") if splits.get(name)), None)
     if split is None:
         raise InputError(f"{corpus}: no utterances to check an export with.")
     language = next(opened.utterances(split)).language
-    spoken = (clip for clip in opened.utterances(split) if clip.language == language)
-    clips = list(itertools.islice(spoken, parity.MOST_CLIPS))
+    rows = opened.columns(split, ["speaker", "session", "recording", "language"]).to_pylist()
+    units = {
+        place: row["speaker"] or row["session"] or row["recording"]
+        for place, row in enumerate(rows)
+        if row["language"] == language
+    }
+    chosen = parity.over_speakers(units, parity.MOST_CLIPS)
+    # One row group is in memory at a time, and of it what was chosen stays.
+    clips = [clip for place, clip in enumerate(opened.utterances(split)) if place in chosen]
     language = language or opened.facts["language"] or (model.facts.language if model.facts else None)
     return clips, language
 

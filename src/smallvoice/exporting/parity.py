@@ -1,12 +1,14 @@
 """The gate before an export: what conversion alone changed, heard by the runtime that users will use.
 
 Both sides decode the same clips at the same window, greedily, in the forced language, without timestamps and without a
-second try; one is the tuned model in torch and float32, the other the export. What the window costs is said apart.
+second try; one is the tuned model in torch and float32, the other the export. An export has to pass at 30 s and, where
+its runtime can hear it, at the model's own window. What the window costs is said apart.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,7 +30,8 @@ from smallvoice.scoring.word_errors import ErrorCounts, count_all, total
 from smallvoice.storage import digest, read_json, write_json
 
 MOST_CLIPS = 200
-SHOWN = 20
+SHOWN = 3
+"""Clips of a refused window that the terminal shows."""
 
 Hear = Callable[[list[np.ndarray], str | None], list[str]]
 """What a runtime writes for waveforms in a language."""
@@ -71,18 +74,46 @@ class Parity:
     """Clips that differ: id, what the model wrote, what the export wrote."""
 
     @property
-    def kept(self) -> bool:
+    def within_limits(self) -> bool:
         worse = (self.wer_export or 0.0) - (self.wer_model or 0.0)
         return worse <= self.limits.points and (self.words_differ or 0.0) <= self.limits.words
 
     def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "kept": self.kept}
+        return {**asdict(self), "within_limits": self.within_limits}
 
     def sentence(self) -> str:
         return (
             f"{self.window}, {wording.count(self.clips, 'clip')}: normalised WER {wording.percent(self.wer_model)} in "
             f"torch, {wording.percent(self.wer_export)} exported; {wording.percent(self.words_differ)} of words differ"
         )
+
+    def examples(self) -> list[str]:
+        """The first clips that differ, in lines for a terminal: id, and below it both texts."""
+        return [
+            line
+            for clip in self.differing[:SHOWN]
+            for line in (f"  {clip['id']}", f"    torch:    {clip['model']}", f"    exported: {clip['export']}")
+        ]
+
+
+def over_speakers(units: dict[int, str], most: int) -> set[int]:
+    """Places of at most `most` clips, the same ones for the same corpus: in turn of every speaker, each one's in order.
+
+    What the last turn has room for is spread over the speakers, because a corpus may be sorted by age or source.
+
+    Args:
+        units: who says the clip at each place.
+    """
+    turns: dict[int, list[int]] = defaultdict(list)
+    said: Counter[str] = Counter()
+    for place, unit in units.items():
+        turns[said[unit]].append(place)
+        said[unit] += 1
+    chosen: set[int] = set()
+    for places in turns.values():
+        room = min(len(places), most - len(chosen))
+        chosen |= {places[number * len(places) // room] for number in range(room)}
+    return chosen
 
 
 def by_torch(model: Model, clips: list[Utterance], window: WindowRecipe, language: str | None) -> list[str]:
@@ -113,7 +144,7 @@ def compare(
             {"id": clip.id, "model": a, "export": b}
             for clip, a, b, words_a, words_b in zip(clips, model, export, left, right, strict=True)
             if words_a != words_b
-        ][:SHOWN],
+        ],
     )
 
 
@@ -126,11 +157,20 @@ class Checked:
     """Everything that was found of one export."""
 
     full: Parity
-    """At 30 s: what decides."""
+    """At 30 s."""
     own: Parity | None
     """At the model's own window, where the runtime can; None where it cannot, or where that is 30 s too."""
     window_cost: dict[str, Any]
     """What the window costs the model itself: its WER at its own and at 30 s."""
+
+    @property
+    def windows(self) -> list[Parity]:
+        return [self.full, self.own] if self.own else [self.full]
+
+    @property
+    def refused(self) -> list[Parity]:
+        """Windows at which the export is farther from the model than it may be: each of them decides."""
+        return [window for window in self.windows if not window.within_limits]
 
 
 def has_own_window(model: Model) -> bool:

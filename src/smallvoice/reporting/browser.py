@@ -13,7 +13,9 @@ from smallvoice.reporting.worst import Utterance, worst
 from smallvoice.scoring.groups import Row
 
 MOST = 2_000
-"""Utterances; the page then stays under 3 MB."""
+"""Utterances."""
+MOST_BYTES = 2_300_000
+"""Of all of them, audio left out; the page then stays under 3 MB."""
 _KINDS = {"equal": "e", "substitution": "s", "insertion": "i", "deletion": "d", None: ""}
 
 
@@ -35,14 +37,27 @@ def browser(base: list[Row], tuned: list[Row], audio: dict[str, bytes]) -> Brows
     """
     chosen = worst(base, tuned, shown=MOST, perfect=True)
     durations = {row["id"]: row.get("duration_s") or 0.0 for row in base}
-    entries = [_entry(one, durations[one.id], audio.get(one.id)) for one in chosen]
-    content = json.dumps(entries, ensure_ascii=False, separators=(",", ":"))
+    entries = []
+    size = 0
+    for one in chosen:
+        entry = _json(_entry(one, durations[one.id]))
+        size += len(entry.encode("utf-8", "replace"))
+        if size > MOST_BYTES:
+            break
+        if one.id in audio:
+            player = f"data:audio/flac;base64,{base64.b64encode(audio[one.id]).decode()}"
+            entry = f'{entry[:-1]},"p":"{player}"}}'
+        entries.append(entry)
+    return Browser(f"[{','.join(entries)}]", len(entries), len(base))
+
+
+def _json(entry: dict[str, Any]) -> str:
     # Inside a script element nothing but this sequence ends it.
-    return Browser(content.replace("<", "\\u003c"), len(chosen), len(base))
+    return json.dumps(entry, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _entry(one: Utterance, duration_s: float, audio: bytes | None) -> dict[str, Any]:
-    entry: dict[str, Any] = {
+def _entry(one: Utterance, duration_s: float) -> dict[str, Any]:
+    return {
         "i": one.id,
         "a": one.about,
         "d": round(duration_s, 1),
@@ -54,9 +69,6 @@ def _entry(one: Utterance, duration_s: float, audio: bytes | None) -> dict[str, 
         "m": one.left_out,
         "c": [[c.reference, c.base[0], _KINDS[c.base[1]], c.tuned[0], _KINDS[c.tuned[1]]] for c in one.columns],
     }
-    if audio is not None:
-        entry["p"] = f"data:audio/flac;base64,{base64.b64encode(audio).decode()}"
-    return entry
 
 
 def audio_of(corpus: Path, split: str) -> dict[str, bytes]:

@@ -13,6 +13,7 @@ from smallvoice.recipe import Recipe
 from smallvoice.reporting import facts
 from smallvoice.run_folder import RunFolder
 from smallvoice.scoring import wording
+from smallvoice.scoring.normalize import code
 from smallvoice.storage import read_json, read_jsonl, write_text
 
 Json = dict[str, Any]
@@ -39,7 +40,7 @@ def write_card(run: Path) -> Path:
         *_training(folder, recipe),
         *_use(recipe),
         "## Limits",
-        _limits(recipe, comparison),
+        facts.limits(recipe, comparison),
         "## How it was made",
         f"```yaml\n{yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100)}```",
         *_machine(folder),
@@ -53,10 +54,10 @@ _LIBRARIES = {"full": "transformers", "selective": "transformers", "bottleneck":
 
 def _metadata(recipe: Recipe, shown: Json, comparison: Json | None) -> Json:
     content: Json = {
-        "base_model": shown["model"]["base"],
+        "base_model": recipe.model.base if "/" in shown["model"]["base"] else None,  # else it is no name on the hub
         "library_name": "peft" if recipe.model.save_rank else _LIBRARIES.get(recipe.model.strategy, "peft"),
         "pipeline_tag": "automatic-speech-recognition",
-        "language": recipe.corpus.language,
+        "language": code(recipe.corpus.language) or None,
         "tags": ["whisper", "smallvoice", recipe.model.strategy],
         "metrics": ["wer"],
     }
@@ -163,16 +164,6 @@ def _use(recipe: Recipe) -> list[str]:
         lines.append("In runtimes that pad to 30 seconds it makes more errors than here.")
     lines.append("`smallvoice evaluate THIS_FOLDER CORPUS` decodes a corpus with the options below.")
     return [lines[0], " ".join(lines[1:])]
-
-
-def _limits(recipe: Recipe, comparison: Json | None) -> str:
-    found = ["A model of few voices: on other ages, accents, microphones and languages it must be measured first."]
-    if comparison is None or not comparison["retention"]:
-        found.append("What it does to other speech was not measured in this run.")
-    if comparison and 0 < comparison["speakers"] <= 10:
-        found.append(f"Only {wording.count(comparison['speakers'], 'speaker')} were tested.")
-    found.append("It invents text like every Whisper; do not decide about a child by what it writes alone.")
-    return " ".join(found)
 
 
 def _machine(folder: RunFolder) -> list[str]:

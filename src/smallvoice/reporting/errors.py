@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from smallvoice.reporting import plots
-from smallvoice.scoring import groups, wording
+from smallvoice.scoring import wording
 
 Block = dict[str, Any]
 
@@ -16,6 +16,7 @@ _SIGNS = {
     "faster than speech": "more than eight words a second",
     "words on silence": "words where the reference has none",
     "another script": "letters of another script than the language's",
+    "another language": "the small words of another language",
     "nothing written": "nothing, though something was said",
 }
 
@@ -34,7 +35,7 @@ def groupings(comparison: Block) -> list[Grouping]:
     """Every grouping beside age; `few` marks groups that are shown and not compared."""
     found = []
     for name, members in comparison["groups"].items():
-        marked = [{**group, "few": group["units"] < groups.MIN_SPEAKERS} for group in members]
+        marked = [{**group, "few": group["speakers"] < comparison["min_speakers"]} for group in members]
         found.append(Grouping(name, marked, gap_sentence(comparison, name)))
     return found
 
@@ -47,7 +48,7 @@ def gap_sentence(comparison: Block, name: str) -> str | None:
     before, after = (_points(gap[side]) for side in ("a", "b"))
     return (
         f"After training {gap['worst']} has {after} points more than {gap['best']}; before, the same two groups were "
-        f"{before} apart."
+        f"{before} apart. They were picked as the best and the worst, which their intervals do not know."
     )
 
 
@@ -79,6 +80,43 @@ def invented(comparison: Block, evaluation: Block) -> list[tuple[str, str, str, 
             ("silence probe", "clips of silence, noise and hum for which words were written", shown[0], shown[1])
         )
     return rows
+
+
+def on_silence(evaluation: Block) -> list[tuple[str, list[str]]]:
+    """System → what it wrote where nobody speaks, for those that wrote something."""
+    found = []
+    for system in ("base", "tuned"):
+        probe = (evaluation.get("models") or {}).get(system, {}).get("silence") or {}
+        if written := probe.get("written", []):
+            found.append((system, [f"{one['text']} ({one['kind']}, {one['duration_s']:g} s)" for one in written[:5]]))
+    return found
+
+
+def whole(comparison: Block) -> list[tuple[str, str, str]]:
+    """Label, base and tuned: errors in characters, and utterances by how they came out."""
+    a, b = comparison["details"]["a"], comparison["details"]["b"]
+    number = comparison["utterances"] * comparison["seeds"]
+    return [
+        ("characters, normalised (CER)", wording.percent(a["cer"]["cer"]), wording.percent(b["cer"]["cer"])),
+        ("utterances without an error", _share(a["perfect"], number), _share(b["perfect"], number)),
+        ("utterances with more errors than words", _share(a["over_100"], number), _share(b["over_100"], number)),
+    ]
+
+
+def _share(part: int, number: int) -> str:
+    return f"{part:,} ({wording.percent(part / number if number else None, 0)})"
+
+
+def matched_pairs(comparison: Block) -> str:
+    """The outcome of the matched-pairs test, in a sentence."""
+    test = comparison["matched_pairs"]
+    found = f"{test['method']}: {wording.count(test['segments'], 'segment')} with an error"
+    if test["p"] is None:
+        return f"{found}."
+    p = wording.probability(test["p"])
+    p = p if p.startswith("<") else f"= {p}"
+    which = "fewer" if test["mean"] >= 0 else "more"
+    return f"{found}, {wording.number(abs(test['mean']), 2)} errors {which} after training in each, p {p}."
 
 
 def words(evaluation: Block) -> list[tuple[str, list[tuple[str, list[tuple[str, int]]]]]]:

@@ -10,7 +10,9 @@ from typing import Any
 from smallvoice.recipe import Recipe
 from smallvoice.recipe_file import as_dict
 from smallvoice.reporting.privacy import model_name, shareable, source_name
+from smallvoice.run_folder import RunFolder
 from smallvoice.scoring import wording
+from smallvoice.storage import file_digest
 
 Json = dict[str, Any]
 Pairs = list[tuple[str, str]]
@@ -91,12 +93,24 @@ def models(evaluation: Json) -> list[tuple[str, Pairs]]:
 _SHOWN_ELSEWHERE = frozenset(
     {"wer", "by_age", "without_flagged", "normalisers", "not_decoded", "capped", "system", "split"}
     | {"utterances", "speakers", "duration_s", "flagged", "corpus", "select", "seen_in_training"}
-    | {"cer", "perfect", "over_100", "confused", "inserted", "deleted", "hallucination", "silence"}
+    | {
+        "groups",
+        "confidence",
+        "cer",
+        "perfect",
+        "over_100",
+        "confused",
+        "inserted",
+        "deleted",
+        "hallucination",
+        "silence",
+    }
 )
 
 
 def stages(provenance: Json) -> list[tuple[str, str]]:
-    """Stage → time, and energy where the machine counts it; and the sums."""
+    """Stage → time, and energy where the machine counts it; and the sums. Of a stage that was cut off and does not know
+    the time of its other parts, the last part, said as such."""
     found = {
         str(name): stage
         for name, stage in (provenance.get("stages") or {}).items()
@@ -104,7 +118,13 @@ def stages(provenance: Json) -> list[tuple[str, str]]:
     }
     if not found:
         return []
-    rows = [(name, _cost(float(stage["seconds"]), stage.get("energy_j"))) for name, stage in found.items()]
+    rows = [
+        (
+            f"{name}, its last part" if stage.get("last_part") else name,
+            _cost(float(stage["seconds"]), stage.get("energy_j")),
+        )
+        for name, stage in found.items()
+    ]
     energies = [float(stage["energy_j"]) for stage in found.values() if stage.get("energy_j") is not None]
     whole = sum(energies) if len(energies) == len(found) else None
     return [*rows, ("in all", _cost(sum(float(stage["seconds"]) for stage in found.values()), whole))]
@@ -113,6 +133,24 @@ def stages(provenance: Json) -> list[tuple[str, str]]:
 def _cost(seconds: float, energy_j: float | None) -> str:
     """75.2, 36000.0 → `1 min 15 s, 10.0 Wh`."""
     return duration(seconds) + (f", {energy_j / 3600:.1f} Wh" if isinstance(energy_j, int | float) else "")
+
+
+def limits(recipe: Recipe, comparison: Json | None) -> str:
+    """What the figures of a run do not say. Args: comparison: None where nobody was tested."""
+    found = ["A model of few voices: on other ages, accents, microphones and languages it must be measured first."]
+    if comparison is None or not comparison["retention"]:
+        found.append("What it does to other speech was not measured in this run.")
+    if comparison and 0 < comparison["speakers"] <= 10:
+        found.append(f"Only {wording.count(comparison['speakers'], 'speaker')} were tested.")
+    found.append("It invents text like every Whisper; do not decide about a child by what it writes alone.")
+    return " ".join(found)
+
+
+def hashes(folder: RunFolder, split: str, corpus_facts: Json) -> Pairs:
+    """The sha256 of the files that the page was made from, and the key of the corpus."""
+    files = [folder.recipe, *(folder.hypotheses(system, split) for system in ("base", "tuned")), folder.comparison]
+    found = [(str(path.relative_to(folder.path)), file_digest(path)) for path in files if path.is_file()]
+    return [*found, *([("corpus", str(corpus_facts["key"]))] if corpus_facts.get("key") else [])]
 
 
 def machine(provenance: Json) -> Pairs:

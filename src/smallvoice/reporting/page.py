@@ -38,7 +38,7 @@ def write_report(run: Path, corpus: Path | None = None, *, with_audio: bool = Fa
     folder = RunFolder(run)
     _require(folder.recipe, folder.comparison)
     recipe = recipes.load(folder.recipe)
-    comparison = read_json(folder.comparison)
+    comparison = _of_this_version(read_json(folder.comparison), folder.comparison)
     split = comparison["split"] or recipe.evaluate.split
     files = [folder.hypotheses(system, split) for system in ("base", "tuned")]
     _require(*files)
@@ -70,6 +70,7 @@ def _results(comparison: dict[str, Any], split: str) -> dict[str, Any]:
         "notes": results.notes(comparison),
         "bars": results.waterfall(comparison["waterfall"]),
         "scores": results.scores(comparison["overall"]),
+        "ages": results.ages(comparison),
         "age_plot": results.age_plot(comparison),
         "age_gap": errors.gap_sentence(comparison, "age"),
         "groupings": errors.groupings(comparison),
@@ -79,7 +80,13 @@ def _results(comparison: dict[str, Any], split: str) -> dict[str, Any]:
 
 
 def _which_errors(comparison: dict[str, Any], evaluation: dict[str, Any]) -> dict[str, Any]:
-    return {"invented": errors.invented(comparison, evaluation), "words": errors.words(evaluation)}
+    return {
+        "invented": errors.invented(comparison, evaluation),
+        "on_silence": errors.on_silence(evaluation),
+        "whole": errors.whole(comparison),
+        "matched_pairs": errors.matched_pairs(comparison),
+        "words": errors.words(evaluation),
+    }
 
 
 def _sources(folder: RunFolder, recipe: Recipe, split: str, corpus: Path) -> dict[str, Any]:
@@ -97,6 +104,8 @@ def _sources(folder: RunFolder, recipe: Recipe, split: str, corpus: Path) -> dic
         "models": facts.models(_object(folder.evaluation(split))),
         "stages": facts.stages(provenance),
         "machine": facts.machine(provenance),
+        "limits": facts.limits(recipe, read_json(folder.comparison)),
+        "hashes": facts.hashes(folder, split, corpus_facts),
         "recipe": yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100),
         "made": date.fromtimestamp(folder.comparison.stat().st_mtime).isoformat(),
     }
@@ -124,6 +133,17 @@ def _render(**context: Any) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     context |= {"script": script, "script_hash": f"sha256-{digest}"}
     return environment.get_template("template.html").render(count=wording.count, **context)
+
+
+def _of_this_version(comparison: dict[str, Any], path: Path) -> dict[str, Any]:
+    missing = [
+        name
+        for name in ("split", "overall", "verdict", "bootstrap", "details", "min_speakers")
+        if name not in comparison
+    ]
+    if missing:
+        raise InputError(f"{path}: without {', '.join(missing)}: another smallvoice wrote it. Compare again.")
+    return comparison
 
 
 def _require(*files: Path) -> None:

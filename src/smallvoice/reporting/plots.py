@@ -85,7 +85,12 @@ def age_levels(levels: Sequence[Level], alternative: str) -> str:
         axes.plot([level.after for level in levels], at, "s", color=_TUNED, label="tuned", markersize=6)
         axes.set_yticks(list(at), [level.label for level in levels])
         axes.set_ylim(len(levels) - 0.4, -0.6)
-        axes.set_xlim(left=0)
+        # An interval may end anywhere; the rates are what must be readable, and the table has its ends.
+        ends = [
+            end for level in levels for bounds in (level.before_interval, level.after_interval) for end in bounds or ()
+        ]
+        highest = max(rate for level in levels for rate in (level.before, level.after))
+        axes.set_xlim(0, 1.08 * min(max([highest, *ends]), 2 * highest) or 1)
         axes.set_xlabel("normalised word error rate, %")
         axes.grid(axis="x")
         axes.tick_params(axis="y", length=0)

@@ -18,6 +18,8 @@ class Headline:
     outcome: str
     """The comparison's own word, such as `better but`."""
     title: str
+    red: bool
+    """Worse, or worse on speech that training should not have touched."""
     explanation: str
     rule: str
     caution: str | None
@@ -44,11 +46,11 @@ def headline(comparison: Block) -> Headline:
         "better but": f"{size} fewer word errors, but …" if size else "Fewer word errors, but …",
         "worse": f"{size} more word errors" if size else "More word errors",
         "no evidence": "No evidence of a difference",
-        "unknown": "Nothing can be claimed",
     }
     return Headline(
         outcome=outcome,
-        title=titles[outcome],
+        title=titles[outcome] if block["absolute"]["interval"] else "Nothing can be claimed",
+        red=outcome == "worse" or any(block["lost"] for block in comparison["retention"].values()),
         explanation=" ".join([*_in_a_hundred(block), *_how_sure(comparison)]),
         rule=verdict["rule"],
         caution=verdict["caution"],
@@ -105,7 +107,7 @@ def _bar(step: Block, longest: float) -> Bar:
     rate, taken = step["wer"], step["taken"]
     if step["step"] == "as written":
         return Bar("As written", "raw", wording.percent(rate), 0.0, 100 * rate / longest)
-    note = "set aside" if taken >= 0 else "set aside, which makes the rate higher: fewer words are left"
+    note = "set aside" if taken >= 0 else "set aside, which makes the rate higher"
     name = f"{step['step'][0].upper()}{step['step'][1:]}"
     return Bar(name, note, wording.points(-taken), 100 * min(rate, rate + taken) / longest, 100 * abs(taken) / longest)
 
@@ -120,10 +122,15 @@ def scores(overall: Block) -> list[tuple[str, list[tuple[str, Block]], Block]]:
 
 def age_plot(comparison: Block) -> str | None:
     """The age groups that have words, as a plot; None where no group has any."""
-    groups = [group for group in comparison["by_age"] if group["normalised"]["a"]["wer"] is not None]
-    if not groups:
+    found = [group for group in ages(comparison) if group["normalised"]["a"]["wer"] is not None]
+    if not found:
         return None
-    return plots.age_levels([_level(group) for group in groups], " ".join(_spoken(group) for group in groups))
+    return plots.age_levels([_level(group) for group in found], " ".join(_spoken(group) for group in found))
+
+
+def ages(comparison: Block) -> list[Block]:
+    """The age groups; `few` marks those that are shown and not compared."""
+    return [{**group, "few": group["speakers"] < comparison["min_speakers"]} for group in comparison["by_age"]]
 
 
 def notes(comparison: Block) -> list[str]:
@@ -131,11 +138,14 @@ def notes(comparison: Block) -> list[str]:
     found = []
     if comparison["verdict"]["caution"]:
         found.append(comparison["verdict"]["caution"])
-    if comparison["verdict"]["outcome"] == "better but":
-        found.append(f"Better as a whole, but {'; '.join(comparison['verdict']['but'])}.")
-    small = [group["group"] for group in comparison["by_age"] if group["units"] < 5]
+    if comparison["verdict"]["but"]:
+        found.append(f"What became worse: {'; '.join(comparison['verdict']['but'])}.")
+    small = [group["group"] for group in ages(comparison) if group["few"]]
     if small and len(comparison["by_age"]) > 1:
-        found.append(f"Fewer than 5 speakers in these age groups, so little can be said of them: {', '.join(small)}.")
+        found.append(
+            f"Fewer than {comparison['min_speakers']} speakers in these age groups, which are shown and not compared: "
+            f"{', '.join(small)}."
+        )
     for side, name in (("a", "base"), ("b", "tuned")):
         if lost := len(comparison["not_decoded"][side]):
             found.append(
@@ -154,7 +164,10 @@ def notes(comparison: Block) -> list[str]:
             f"{wording.count(comparison['flagged'], 'utterance')}. Without them, normalised WER {change}."
         )
     if comparison["speakers"] == 0:
-        found.append(f"No speaker is known; the interval is over each {comparison['bootstrap']['unit']} instead.")
+        found.append(
+            f"No speaker is known: the interval is over each {comparison['bootstrap']['unit']} instead, which several "
+            "of one voice make too narrow, and nothing is claimed."
+        )
     return found
 
 
@@ -189,8 +202,8 @@ def _level(group: Block) -> plots.Level:
         label=f"{group['group']}\n{behind}",
         before=100 * block["a"]["wer"],
         after=100 * block["b"]["wer"],
-        before_interval=_percentages(block["a"]["interval"]),
-        after_interval=_percentages(block["b"]["interval"]),
+        before_interval=None if group["few"] else _percentages(block["a"]["interval"]),
+        after_interval=None if group["few"] else _percentages(block["b"]["interval"]),
     )
 
 

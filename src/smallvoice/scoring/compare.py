@@ -25,6 +25,7 @@ from smallvoice.scoring import (
     verdict,
 )
 from smallvoice.scoring.decomposition import waterfall
+from smallvoice.scoring.details import details
 from smallvoice.scoring.groups import Row
 from smallvoice.scoring.scored import Scored
 from smallvoice.scoring.word_errors import ErrorCounts, total
@@ -43,7 +44,7 @@ def compare(
 
     Args:
         rows_a, rows_b: two hypotheses files, before and after.
-        evaluate: resamples, confidence and seed of the bootstrap.
+        evaluate: age bands, the fewest speakers of a group that is compared, resamples, confidence and seed.
         names: of the two in error messages.
         retention: by the name of a set of other speech, what this function gave for it.
 
@@ -56,21 +57,15 @@ def compare(
     rows_a = [{**row, "flags": paired["flags"]} for row, paired in zip(rows_a, rows_b, strict=True)]
     a = Scored(rows_a)
     b = Scored(rows_b, like=a)
-    both = _Pair(rows_a, scores.utterance_counts(a), scores.utterance_counts(b), evaluate)
+    both = Pair(rows_a, scores.utterance_counts(a), scores.utterance_counts(b), evaluate)
 
     everyone = list(range(len(rows_a)))
     unflagged = scores.unflagged(rows_a)
     overall = both.section(everyone)
     bootstrap = both.bootstrap(everyone)
     ages = groups.by_age(rows_a, evaluate.age_bands)
-    by_age = [{"group": band, **both.size(positions), **both.section(positions)} for band, positions in ages.items()]
-    by_column = {
-        name: [
-            {"group": group, **both.size(positions), **both.section(positions, forms=("normalised",))}
-            for group, positions in members.items()
-        ]
-        for name, members in groups.by_columns(rows_a).items()
-    }
+    by_age = both.sections(ages)
+    by_column = {name: both.sections(found, ("normalised",)) for name, found in groups.by_columns(rows_a).items()}
     signs = {"a": hallucination.signs(a), "b": hallucination.signs(b)}
     buts = [but for name, found in {"age": by_age, **by_column}.items() for but in verdict.group_buts(name, found)]
     buts += verdict.loop_buts(signs["a"], signs["b"])
@@ -78,32 +73,34 @@ def compare(
         name: {key: each[key] for key in ("utterances", "speakers")} | each["overall"]["normalised"]
         for name, each in (retention or {}).items()
     }
-    buts += verdict.retention_buts(kept, evaluate.retention_margin)
+    lost = verdict.retention_buts(kept, evaluate.retention_margin)
     return {
         **scores.about(rows_a),
         "systems": {"a": rows_a[0].get("system"), "b": rows_b[0].get("system")},
-        "verdict": verdict.verdict(overall["normalised"], bootstrap, buts, _beams(rows_a, rows_b)),
+        "verdict": verdict.verdict(overall["normalised"], bootstrap, [*buts, *lost.values()], _beams(rows_a, rows_b)),
         "overall": overall,
         "formatting": verdict.formatting(overall, str(rows_a[0].get("system"))),
-        "waterfall": {side: waterfall(overall, side) for side in ("a", "b")},
+        "waterfall": {"a": waterfall(a), "b": waterfall(b)},
+        "details": {"a": details(a), "b": details(b)},
         "matched_pairs": {
             "method": matched_pairs.METHOD,
-            **asdict(matched_pairs.test(*(_of_one_seed(rows_a, each.aligned("normalised")) for each in (a, b)))),
+            **asdict(matched_pairs.test(*(of_one_seed(rows_a, each.aligned("normalised")) for each in (a, b)))),
         },
         "by_age": by_age,
         "groups": by_column,
         "gaps": both.gaps({"age": ages, **groups.by_columns(rows_a)}),
         "by_speaker": both.by_speaker(),
         "hallucination": signs,
-        "retention": kept,
+        "retention": {name: {**block, "lost": name in lost} for name, block in kept.items()},
         "without_flagged": both.section(unflagged) if len(unflagged) < len(rows_a) else None,
         "not_decoded": {"a": scores.not_decoded(rows_a), "b": scores.not_decoded(rows_b)},
         "capped": {"a": scores.num_capped(rows_a), "b": scores.num_capped(rows_b)},
         "bootstrap": bootstrap,
+        "min_speakers": evaluate.min_speakers,
     }
 
 
-class _Pair:
+class Pair:
     """Two models' counts of the same utterances, and the sections of a comparison that are made from them."""
 
     def __init__(
@@ -130,6 +127,13 @@ class _Pair:
             blocks[form] = _block(a, b, significance.change(table, rule.resamples, rule.seed, rule.confidence))
         return blocks
 
+    def sections(self, members: dict[str, list[int]], forms: Sequence[str] = normalize.FORMS) -> list[dict[str, Any]]:
+        """The section of each group, with its name and size."""
+        return [
+            {"group": group, **self.size(positions), **self.section(positions, forms)}
+            for group, positions in members.items()
+        ]
+
     def gaps(self, groupings: dict[str, dict[str, list[int]]]) -> dict[str, Any]:
         """For each grouping the best and the worst group of B, of those with enough speakers, and how far apart."""
         found = {}
@@ -137,7 +141,7 @@ class _Pair:
             tables = {}
             for group, positions in members.items():
                 units = sorted({self.units[position] for position in positions})
-                if group != "unknown" and len(units) >= groups.MIN_SPEAKERS:
+                if group != "unknown" and self.size(positions)["speakers"] >= self.evaluate.min_speakers:
                     tables[group] = self._per_unit("normalised", positions, units)
             rated = {group: table for group, table in tables.items() if table[:, 3].sum()}
             if len(rated) < 2:
@@ -180,6 +184,7 @@ class _Pair:
             "method": significance.METHOD,
             "unit": unit if len(kinds) < 2 else "speaker, else recording, else utterance",
             "units": num_units,
+            "speakers": groups.num_speakers([self.rows[position] for position in positions]),
             "resamples": self.evaluate.resamples,
             "confidence": self.evaluate.confidence,
             "seed": self.evaluate.seed,
@@ -218,7 +223,7 @@ def _block(a: ErrorCounts, b: ErrorCounts, change: significance.Change) -> dict[
     }
 
 
-def _of_one_seed(rows: list[Row], each: list[_Each]) -> list[_Each]:
+def of_one_seed(rows: list[Row], each: list[_Each]) -> list[_Each]:
     """What belongs to the rows of the first seed: the same sentence twice is no second observation."""
     return [one for row, one in zip(rows, each, strict=True) if row.get("seed") == rows[0].get("seed")]
 

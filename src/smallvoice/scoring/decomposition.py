@@ -4,32 +4,34 @@ from __future__ import annotations
 
 from typing import Any
 
+from smallvoice.scoring.scored import Scored
+from smallvoice.scoring.word_errors import total
+
 STEPS = (
     ("as written", "raw"),
     ("case", "lower_cased"),
     ("punctuation", "caseless"),
     ("numbers, contractions, spelling", "child"),
-    ("fillers, as Whisper's rules leave them out", "normalised"),
+    ("fillers: um, hmm", "fluent"),
+    ("words as Whisper's rules count them", "normalised"),
 )
-"""What is set aside, and the form that is then left. Each form does all that the ones before it do.
+"""What is set aside, and the form that is then left. Each form does all that the ones before it do; the last one counts
+a contraction as two words and a number as one, and so may make the rate higher.
 
-For text that is not English `child` is `normalised`, and the last step is nothing.
+For text that is not English `child` and `fluent` are `normalised`, and the last two steps are nothing.
 """
 
 
-def waterfall(overall: dict[str, Any], side: str) -> list[dict[str, Any]]:
+def waterfall(scored: Scored) -> list[dict[str, Any]]:
     """The same hypotheses under each form, from the strictest to the one that papers report.
-
-    Args:
-        overall: form → its block of the comparison.
-        side: `a` or `b`.
 
     Returns:
         For each step its name, the rate that is left, and what it took off, in parts of 1 (negative where a step makes
-        the rate higher: numbers in digits are fewer words). Empty where there is no reference word.
+        the rate higher). Empty where there is no reference word.
     """
-    rates = [overall[form][side]["wer"] for _, form in STEPS]
-    if None in rates:
+    found = [total(scored.counts(form)).rate for _, form in STEPS]
+    rates = [rate for rate in found if rate is not None]
+    if len(rates) < len(found):
         return []
     return [
         {"step": name, "wer": rate, "taken": before - rate}

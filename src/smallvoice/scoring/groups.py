@@ -10,8 +10,6 @@ from typing import Any
 Row = dict[str, Any]
 """One utterance of a hypotheses file."""
 
-MIN_SPEAKERS = 5
-"""Groups of fewer speakers are shown, and not compared."""
 MOST_GROUPS = 12
 """A column with more values than these names things, not groups."""
 
@@ -93,18 +91,24 @@ _GROUPINGS: dict[str, Callable[[Row], str | None]] = {
 _NO_GROUP = frozenset(
     {"id", "system", "split", "reference", "hypothesis", "decoded", "speaker", "recording", "age_years", "gender"}
     | {"role", "duration_s", "num_tokens", "avg_logprob", "capped", "synthetic", "flags", "error", "schema_version"}
-    | {"utterance"}
+    | {"utterance", "beams", "snr_db", "avg_logprob"}
 )
 
 
 def _own_columns(rows: list[Row]) -> dict[str, Callable[[Row], str | None]]:
-    """Columns with short texts that `evaluate` does not write: a task, a school year, an accent."""
-    names = sorted({key for row in rows for key, value in row.items() if isinstance(value, str)} - _NO_GROUP)
+    """Columns that `evaluate` does not write: a task, a school year, an accent."""
+    names = sorted({key for row in rows for key, value in row.items() if isinstance(value, str | int)} - _NO_GROUP)
 
     def label_of(name: str) -> Callable[[Row], str | None]:
-        return lambda row: str(row[name])[:40] if row.get(name) not in (None, "") else None
+        return lambda row: _label(row.get(name))
 
     return {name: label_of(name) for name in names}
+
+
+def _label(value: Any) -> str | None:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)[:40] if isinstance(value, str | int) and value != "" else None
 
 
 def unit_of(row: Row) -> tuple[str, str]:

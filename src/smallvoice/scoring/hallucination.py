@@ -14,6 +14,8 @@ from typing import Any
 
 from smallvoice.scoring import hypotheses
 from smallvoice.scoring.alternatives import first_choice
+from smallvoice.scoring.function_words import another_language
+from smallvoice.scoring.normalize import code
 from smallvoice.scoring.scored import Scored
 
 COMPRESSION_RATIO = 2.4
@@ -28,18 +30,19 @@ SHOWN = 20
 
 _LOOP = re.compile(rf"(?<!\S)(\S+(?: \S+){{0,3}})(?: \1(?!\S)){{{REPEATS - 1},}}")
 _SCRIPTS = {
-    "ARABIC": "ar fa ur",
-    "HEBREW": "he",
-    "GREEK": "el",
-    "DEVANAGARI": "hi mr ne",
-    "CYRILLIC": "ru uk bg",
-    "CJK": "zh yue",
-    "HANGUL": "ko",
-    "THAI": "th",
-    "LATIN": "en de fr es it pt nl sv da no fi pl cs sk hu ro tr id vi af",
+    ("ARABIC",): "ar fa ur",
+    ("HEBREW",): "he",
+    ("GREEK",): "el",
+    ("DEVANAGARI",): "hi mr ne",
+    ("CYRILLIC",): "ru uk bg",
+    ("CJK",): "zh yue",
+    ("CJK", "HIRAGANA", "KATAKANA"): "ja",
+    ("HANGUL",): "ko",
+    ("THAI",): "th",
+    ("LATIN",): "en de fr es it pt nl sv da no fi pl cs sk hu ro tr id vi af",
 }
-"""Unicode's name of a script → languages that are written in it alone."""
-_SCRIPT_OF = {language: script for script, languages in _SCRIPTS.items() for language in languages.split()}
+"""Unicode's names of scripts → languages that are written in them alone."""
+_SCRIPTS_OF = {language: scripts for scripts, languages in _SCRIPTS.items() for language in languages.split()}
 
 
 def signs(scored: Scored) -> dict[str, dict[str, Any]]:
@@ -58,6 +61,7 @@ def signs(scored: Scored) -> dict[str, dict[str, Any]]:
         ),
         "words on silence": lambda i: not said[i] and bool(heard[i]),
         "another script": lambda i: _foreign(hypotheses.heard(rows[i]), rows[i].get("language")),
+        "another language": lambda i: _another_language(heard[i], said[i], rows[i].get("language")),
         "nothing written": lambda i: bool(said[i]) and not heard[i],
     }
     found = {name: [row["id"] for i, row in enumerate(rows) if test(i)] for name, test in tests.items()}
@@ -97,6 +101,12 @@ def _too_fast(words: int, duration_s: float | None) -> bool:
 
 def _foreign(text: str, language: str | None) -> bool:
     """Whether more than half of the letters are of another script than the language's."""
-    script = _SCRIPT_OF.get((language or "en").lower().split("-")[0])
+    scripts = _SCRIPTS_OF.get(code(language) or "en")
     letters = [unicodedata.name(character, "") for character in text if character.isalpha()]
-    return script is not None and sum(not name.startswith(script) for name in letters) > len(letters) / 2
+    return scripts is not None and sum(not name.startswith(scripts) for name in letters) > len(letters) / 2
+
+
+def _another_language(heard: list[str], said: list[str], language: str | None) -> bool:
+    """Whether the small words are those of another language, and the reference's are not."""
+    expected = code(language) or "en"
+    return another_language(heard, expected) is not None and another_language(said, expected) is None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from smallvoice.errors import InputError
 from smallvoice.scoring.groups import Row
@@ -15,6 +16,29 @@ _SHOWN = 5
 
 _OF_THE_MODEL = ("system", "hypothesis", "decoded", "num_tokens", "capped", "beams", "error")
 """What a row says about the model that was heard; the rest is about the utterance."""
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a number that can be reckoned with: no truth value, finite, of no hundreds of digits."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1e12 < value < 1e12
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+_TEXT = (_is_text, "missing or not text")
+_TEXT_OR_NULL = (lambda value: value is None or isinstance(value, str), "not text")
+_NUMBER_OR_NULL = (lambda value: value is None or is_number(value), "not a number")
+_FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    **dict.fromkeys(("id", "reference", "hypothesis"), _TEXT),
+    **dict.fromkeys(("language", "speaker", "recording", "gender", "role"), _TEXT_OR_NULL),
+    **dict.fromkeys(("age_years", "duration_s", "snr_db", "beams"), _NUMBER_OR_NULL),
+    "flags": (
+        lambda value: value is None or (isinstance(value, list) and all(map(_is_text, value))),
+        "no list of texts",
+    ),
+}
 
 
 def read(path: Path) -> list[Row]:
@@ -32,15 +56,16 @@ def check(rows: list[Row], where: str) -> None:
     """Refuse rows that cannot be scored, with every reason at once.
 
     Raises:
-        InputError: no rows, rows without the text fields, an id given twice, or rows of several systems.
+        InputError: no rows, rows without the text fields or with fields of the wrong kind, an id given twice, or rows
+            of several systems.
     """
     if not rows:
         raise InputError(f"{where}: no hypotheses in it. Run `smallvoice evaluate` first.")
     problems = []
-    for field in ("id", "reference", "hypothesis"):
-        bad = [str(number) for number, row in enumerate(rows, 1) if not isinstance(row.get(field), str)]
+    for field, (valid, wanted) in _FIELDS.items():
+        bad = [str(number) for number, row in enumerate(rows, 1) if not valid(row.get(field))]
         if bad:
-            problems.append(f"{where}: {field!r} is missing or not text in row {listed(bad)}.")
+            problems.append(f"{where}: {field!r} is {wanted} in row {listed(bad)}.")
     if problems:
         raise InputError(*problems)
     twice = [name for name, count in Counter(row["id"] for row in rows).items() if count > 1]

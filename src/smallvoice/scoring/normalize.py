@@ -15,7 +15,6 @@ from functools import cache
 from smallvoice.scoring import spoken_english
 from smallvoice.scoring.alternatives import Token, first_choice, parse
 
-_ENGLISH = frozenset({"en", "eng", "english"})
 _APOSTROPHES = "'’ʼ＇"
 _SPOKEN_SIGNS = "%&@"
 """Punctuation to Unicode, but read aloud as a word: removing them would hide an error of recognition."""
@@ -62,16 +61,49 @@ def for_language(language: str | None) -> Normaliser:
 
 def is_english(language: str | None) -> bool:
     """Null, the language unknown, is taken for English."""
-    return language is None or _primary(language) in _ENGLISH
+    return language is None or code(language) == "en"
 
 
 def is_spaced(language: str | None) -> bool:
     """Whether a language is written with spaces between its words."""
-    return _primary(language) not in WITHOUT_SPACES
+    return code(language) not in WITHOUT_SPACES
 
 
-def _primary(language: str | None) -> str:
-    return re.split(r"[-_]", (language or "").strip().lower())[0]
+def code(language: str | None) -> str:
+    """`EN_us`, `eng` and `English` → `en`; what is not known stays as it is, without its region."""
+    primary = re.split(r"[-_]", (language or "").strip().lower())[0]
+    return _CODES.get(primary, primary)
+
+
+_CODES = {
+    name: code
+    for code, names in {
+        "en": "eng english",
+        "zh": "zho chi cmn chinese mandarin",
+        "yue": "cantonese",
+        "ja": "jpn japanese",
+        "ko": "kor korean",
+        "th": "tha thai",
+        "lo": "lao",
+        "my": "mya bur burmese myanmar",
+        "km": "khm khmer",
+        "de": "deu ger german",
+        "fr": "fra fre french",
+        "es": "spa spanish castilian",
+        "it": "ita italian",
+        "pt": "por portuguese",
+        "nl": "nld dut dutch",
+        "sv": "swe swedish",
+        "pl": "pol polish",
+        "tr": "tur turkish",
+        "ru": "rus russian",
+        "uk": "ukr ukrainian",
+        "ar": "ara arabic",
+        "hi": "hin hindi",
+    }.items()
+    for name in names.split()
+}
+"""Names and three-letter codes (ISO 639-2 and -3) of languages that scoring treats in a way of their own."""
 
 
 def _verbatim(text: str) -> str:
@@ -132,20 +164,20 @@ def _whisper_basic(text: str) -> str:
 
 
 def by_character(normaliser: Normaliser) -> Normaliser:
-    """The same, with every character of a script without spaces a word of its own; what is Latin stays whole."""
+    """The same, with every character of an Asian script a word of its own; what is Latin stays whole."""
     return Normaliser(
         f"{normaliser.name}-characters",
         normaliser.version,
-        (*normaliser.steps, "each character of a script that has no spaces is a word (the rate is then a CER)"),
+        (*normaliser.steps, "each character of an Asian script is a word (the rate is then a CER)"),
         lambda text: _OF_ITS_OWN.sub(r" \g<0> ", normaliser.apply(text)),
         by_character=True,
     )
 
 
 _OF_ITS_OWN = re.compile(
-    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff]"
 )
-"""Thai, Lao, Burmese, Khmer; kana; Han."""
+"""Thai, Lao, Burmese, Khmer; kana; Han; Hangul."""
 
 
 VERBATIM = Normaliser("verbatim", 1, ("words as they stand, split at white space",), _verbatim)
@@ -204,21 +236,40 @@ CHILD = Normaliser(
     spoken_english.tokens,
 )
 
-WITHOUT_SPACES = frozenset({"zh", "cmn", "yue", "ja", "th", "lo", "my", "km"})
-"""Languages that are written without spaces between words: scored by character."""
+FLUENT = Normaliser(
+    "child-without-fillers",
+    1,
+    (*CHILD.steps, "hmm, mm, mhm, mmm, uh, um removed"),
+    lambda text: " ".join(first_choice(_without_fillers(text))),
+    lambda text: _without_fillers(text),
+)
+"""What stands between `child` and `whisper-english` in the decomposition."""
+
+_FILLERS = frozenset({"hmm", "mm", "mhm", "mmm", "uh", "um"})
+
+
+def _without_fillers(text: str) -> list[Token]:
+    return [token for token in spoken_english.tokens(text) if not _FILLERS.issuperset(first_choice([token]))]
+
+
+WITHOUT_SPACES = frozenset({"zh", "yue", "ja", "ko", "th", "lo", "my", "km"})
+"""Languages that are scored by character: those written without spaces between words, and Korean, whose spaces writers
+set as they like."""
 
 FORMS = ("raw", "lower_cased", "caseless", "child", "normalised")
 """The ways every pair of files is scored, from the strictest to the one that papers report."""
 
 
 def normaliser(form: str, language: str | None) -> Normaliser:
-    """The normaliser of one of `FORMS` for text of `language`; `child` is English, others have their `normalised`."""
+    """The normaliser of one of `FORMS`, or of `fluent`, for text of `language`; `child` and `fluent` are English, other
+    languages have their `normalised`."""
     if form in _STRICT:
         return _STRICT[form] if is_spaced(language) else _BY_CHARACTER[form]
-    return CHILD if form == "child" and is_english(language) else for_language(language)
+    return _SPOKEN[form] if form in _SPOKEN and is_english(language) else for_language(language)
 
 
 _STRICT = {"raw": VERBATIM, "lower_cased": LOWER, "caseless": CASELESS}
+_SPOKEN = {"child": CHILD, "fluent": FLUENT}
 _BY_CHARACTER = {form: by_character(strict) for form, strict in _STRICT.items()}
 
 

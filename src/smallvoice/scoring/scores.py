@@ -1,7 +1,9 @@
-"""One system's hypotheses to its scores: a model's block of `evaluation_results.json`. It needs no numpy."""
+"""One system's hypotheses to its scores: a model's block of `evaluation_results.json`. Without speakers it needs no
+numpy."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from smallvoice.recipe import EvaluateRecipe
@@ -15,12 +17,13 @@ Counts = dict[str, list[ErrorCounts]]
 """Form → the counts of every utterance."""
 
 
-def score(rows: list[Row], name: str = "hypotheses") -> dict[str, Any]:
-    """Score one model's hypotheses in every form, in all and by age.
+def score(rows: list[Row], name: str = "hypotheses", evaluate: EvaluateRecipe | None = None) -> dict[str, Any]:
+    """Score one model's hypotheses in every form, in all, by age and by any other column.
 
     Args:
         rows: of a hypotheses file; an utterance with an `error` counts as if nothing had been heard.
         name: of the rows in error messages.
+        evaluate: age bands, and the confidence of the intervals over speakers, which two known ones are needed for.
 
     Raises:
         InputError: the rows cannot be scored; see `hypotheses.check`.
@@ -30,16 +33,25 @@ def score(rows: list[Row], name: str = "hypotheses") -> dict[str, Any]:
     counts = utterance_counts(scored)
     everyone = list(range(len(rows)))
     clean = unflagged(rows)
+    rule = evaluate or EvaluateRecipe()
     return {
         **about(rows),
         "system": rows[0].get("system"),
-        "wer": _blocks(counts, everyone),
+        "wer": _with_intervals(_blocks(counts, everyone), rows, counts, rule.confidence),
+        "confidence": rule.confidence,
         **details(scored),
         "hallucination": hallucination.signs(scored),
         "by_age": [
             {"group": band, **size(rows, positions), "wer": _blocks(counts, positions)}
-            for band, positions in groups.by_age(rows, EvaluateRecipe().age_bands).items()
+            for band, positions in groups.by_age(rows, rule.age_bands).items()
         ],
+        "groups": {
+            column: [
+                {"group": group, **size(rows, positions), "wer": _blocks(counts, positions, ("normalised",))}
+                for group, positions in members.items()
+            ]
+            for column, members in groups.by_columns(rows).items()
+        },
         "without_flagged": _blocks(counts, clean) if len(clean) < len(rows) else None,
         "not_decoded": not_decoded(rows),
         "capped": num_capped(rows),
@@ -51,8 +63,28 @@ def utterance_counts(scored: Scored) -> Counts:
     return {form: scored.counts(form) for form in normalize.FORMS}
 
 
-def _blocks(counts: Counts, positions: list[int]) -> dict[str, Any]:
-    return {form: total([counts[form][position] for position in positions]).as_dict() for form in normalize.FORMS}
+def _blocks(counts: Counts, positions: list[int], forms: Sequence[str] = normalize.FORMS) -> dict[str, Any]:
+    return {form: total([counts[form][position] for position in positions]).as_dict() for form in forms}
+
+
+def _with_intervals(blocks: dict[str, Any], rows: list[Row], counts: Counts, confidence: float) -> dict[str, Any]:
+    """The same with `interval`: null where fewer than two speakers are known."""
+    if groups.num_speakers(rows) < 2:
+        return {form: {**block, "interval": None} for form, block in blocks.items()}
+    # Imported here: without it texts that name no speakers are scored in half the time.
+    import numpy as np
+
+    from smallvoice.scoring import significance
+
+    units = sorted({groups.unit_of(row) for row in rows})
+    index = {unit: place for place, unit in enumerate(units)}
+    for form, block in blocks.items():
+        table = np.zeros((len(units), 2), dtype=np.int64)
+        for row, count in zip(rows, counts[form], strict=True):
+            table[index[groups.unit_of(row)]] += (count.errors, count.words)
+        interval = significance.rate(table, confidence)
+        block["interval"] = None if interval is None else list(interval)
+    return blocks
 
 
 def about(rows: list[Row]) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
-from smallvoice.scoring import groups, wording
+from smallvoice.scoring import wording
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,6 +25,11 @@ def score_table(scores: dict[str, Any]) -> Table:
         counts = (block[name] for name in ("words", "insertions", "deletions", "substitutions"))
         table.add_row(label, wording.percent(block["wer"]), *(f"{count:,}" for count in counts))
     table.add_row("characters, normalised", wording.percent(scores["cer"]["cer"]), f"{scores['cer']['characters']:,}")
+    lines = [f"{scores['perfect']:,} without an error, {scores['over_100']:,} with more errors than words."]
+    if interval := scores["wer"]["normalised"]["interval"]:
+        low, high = (wording.number(100 * end, 1) for end in interval)
+        lines.append(f"{100 * scores['confidence']:g} % interval over speakers, normalised: {low} to {high} %.")
+    table.caption, table.caption_justify = "\n".join(lines), "left"
     return table
 
 
@@ -36,7 +42,9 @@ def comparison_table(comparison: dict[str, Any]) -> Table:
     confidence = f"{100 * comparison['bootstrap']['confidence']:g} %"
     verdict_lines = [comparison["verdict"]["sentence"], comparison["verdict"]["caution"]]
     caption = escape("\n".join(line for line in verdict_lines if line))
+    lost = comparison["verdict"]["outcome"] == "worse" or any(each["lost"] for each in comparison["retention"].values())
     table = Table(caption=caption, caption_justify="left", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.caption_style = "red" if lost else "table.caption"
     table.title = (
         f"Word error rate, {wording.count(comparison['utterances'], 'utterance')}, "
         f"{wording.count(comparison['speakers'], 'speaker')}"
@@ -53,8 +61,34 @@ def comparison_table(comparison: dict[str, Any]) -> Table:
     table.add_section()
     for group in comparison["by_age"]:
         size = f"{wording.count(group['speakers'], 'speaker')}, {group['normalised']['a']['words']:,} words"
-        compared = group["units"] >= groups.MIN_SPEAKERS
+        compared = group["speakers"] >= comparison["min_speakers"]
         table.add_row(f"age {group['group']}: {size}", *_cells(group["normalised"], compared))
+    table.add_section()
+    for name, block in comparison["retention"].items():
+        table.add_row(f"other speech, {escape(name)}: {block['a']['words']:,} words", *_cells(block))
+    return table
+
+
+def systems_table(pairs: list[dict[str, Any]], names: list[str]) -> Table:
+    """Every two of several systems. Args: names: of their files, the first is A."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    legend = "\n".join(f"{letter}: {escape(name)}" for letter, name in zip(ascii_uppercase, names, strict=False))
+    table = Table(caption=legend, caption_justify="left", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.title = "Every two systems, normalised WER"
+    for heading in ("", "WER", "points", "CI", "MAPSSWE p", "Holm"):
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    for each in pairs:
+        table.add_row(
+            f"{each['a']} → {each['b']}",
+            " → ".join(wording.percent(each["wer"][side]) for side in ("a", "b")),
+            wording.points(each["absolute"]["change"]),
+            wording.interval(each["absolute"]["interval"], 1),
+            wording.probability(each["p"]),
+            wording.probability(each["p_holm"]),
+        )
     return table
 
 

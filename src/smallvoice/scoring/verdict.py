@@ -14,9 +14,9 @@ MORE_LOOPS = 0.01
 """So much larger a share of utterances that loop is held against a model."""
 RULE = (
     "Better or worse: the interval of the change of normalised WER excludes zero, with more than "
-    f"{FEW_SPEAKERS} speakers. Better but: a group of more than {FEW_SPEAKERS} speakers is worse by the same rule, the "
-    f"share of utterances that loop rises by more than {100 * MORE_LOOPS:g} point and one, or speech of another kind "
-    "loses more than the recipe allows. Else no evidence of a difference; without an interval nothing is claimed."
+    f"{FEW_SPEAKERS} known speakers. Better but: a group of more than {FEW_SPEAKERS} speakers is worse by the same "
+    f"rule, the share of utterances that loop rises by more than {100 * MORE_LOOPS:g} point and one, or speech of "
+    "another kind loses more than the recipe allows. Else no evidence of a difference."
 )
 
 DEFINITION = (
@@ -41,12 +41,13 @@ def verdict(
         beams: that A and B were decoded with, where it is known.
 
     Returns:
-        `outcome`: `better`, `better but`, `worse`, `no evidence` or `unknown`; the sentence, the rule, `but`.
+        `outcome`: `better`, `better but`, `worse` or `no evidence`; the sentence, the rule, `but`.
     """
     a, b = normalised["a"]["wer"], normalised["b"]["wer"]
     outcome, reason = _outcome(normalised, bootstrap)
-    if outcome == "better" and buts:
-        outcome, reason = "better but", f"better, but {'; '.join(buts)}"
+    if buts:
+        outcome = "better but" if outcome == "better" else outcome
+        reason = f"{reason}, {'but' if outcome == 'better but' else 'and'} {'; '.join(buts)}"
     parts = [f"normalised WER {wording.percent(a)} → {wording.percent(b)}"]
     absolute, relative = normalised["absolute"], normalised["relative"]
     if relative["change"] is not None:
@@ -60,8 +61,7 @@ def verdict(
         a_beams, b_beams = (wording.count(number, "beam") for number in beams)
         cautions.append(f"A was decoded with {a_beams} and B with {b_beams}: part of the difference is the search.")
     if outcome in ("better", "better but", "worse") and bootstrap["units"] < FEW_UNITS:
-        units = wording.count(bootstrap["units"], bootstrap["unit"].split(",")[0])
-        cautions.append(f"Only {units}: so few say little about other speakers.")
+        cautions.append(f"Only {wording.count(bootstrap['units'], 'speaker')}: so few say little about others.")
     return {
         "outcome": outcome,
         "sentence": f"{', '.join(parts)}: {reason}",
@@ -73,19 +73,16 @@ def verdict(
 
 def _outcome(normalised: dict[str, Any], bootstrap: dict[str, Any]) -> tuple[str, str]:
     if normalised["absolute"]["change"] is None:
-        return "unknown", "there is no reference word to score"
+        return "no evidence", "there is no reference word to score"
     bounds = normalised["absolute"]["interval"]
     if bounds is None:
-        return (
-            "unknown",
-            f"nothing is claimed, {bootstrap['why_no_interval'] or 'no interval could be drawn'}",
-        )
+        return "no evidence", f"nothing is claimed, {bootstrap['why_no_interval'] or 'no interval could be drawn'}"
     if bounds[0] <= 0 <= bounds[1]:
         return "no evidence", "no evidence of a difference, the interval holds zero"
     direction = "better" if bounds[1] < 0 else "worse"
-    if bootstrap["units"] <= FEW_SPEAKERS:
-        units = wording.count(bootstrap["units"], bootstrap["unit"].split(",")[0])
-        return "no evidence", f"{direction} on these, but {units} are no evidence for others"
+    if bootstrap["speakers"] <= FEW_SPEAKERS:  # rows without one may all be one voice
+        known = wording.count(bootstrap["speakers"], "known speaker") if bootstrap["speakers"] else "no known speaker"
+        return "no evidence", f"{direction} on these, which with {known} is no evidence for others"
     return direction, f"{direction}, the interval excludes zero"
 
 
@@ -94,7 +91,7 @@ def group_buts(grouping: str, groups: Sequence[dict[str, Any]]) -> list[str]:
 
     Args:
         grouping: such as `gender`.
-        groups: sections of the comparison with `group`, `units` and `normalised`.
+        groups: sections of the comparison with `group`, `speakers` and `normalised`.
     """
     return [
         f"{grouping} {group['group']} is worse "
@@ -102,18 +99,18 @@ def group_buts(grouping: str, groups: Sequence[dict[str, Any]]) -> list[str]:
         for group in groups
         if (block := group["normalised"])["absolute"]["interval"] is not None
         and block["absolute"]["interval"][0] > 0
-        and group["units"] > FEW_SPEAKERS
+        and group["speakers"] > FEW_SPEAKERS
     ]
 
 
-def retention_buts(retention: dict[str, dict[str, Any]], margin: float) -> list[str]:
-    """Sets of other speech that lost more than `margin`, a sentence each. Args: retention: name → its block."""
-    return [
-        f"{name} loses more than {100 * margin:g} point "
+def retention_buts(retention: dict[str, dict[str, Any]], margin: float) -> dict[str, str]:
+    """Sets of other speech that lost more than `margin` → a sentence. Args: retention: name → its block."""
+    return {
+        name: f"{name} loses more than {100 * margin:g} point "
         f"({wording.percent(block['a']['wer'])} → {wording.percent(block['b']['wer'])})"
         for name, block in retention.items()
         if block["absolute"]["change"] is not None and block["absolute"]["change"] > margin
-    ]
+    }
 
 
 def loop_buts(a: dict[str, Any], b: dict[str, Any]) -> list[str]:

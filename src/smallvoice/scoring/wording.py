@@ -40,6 +40,11 @@ def interval(bounds: Interval | list[float], digits: int = 0) -> str:
     return f"[{signed(100 * bounds[0], digits)}, {signed(100 * bounds[1], digits)}]"
 
 
+def probability(p: float | None) -> str:
+    """0.0123 → `0.012`; what is too small for a normal distribution to be meant is only called small."""
+    return NOTHING if p is None else f"{p:.2g}" if p >= 1e-9 else "< 1e-9"
+
+
 def number(value: float, digits: int) -> str:
     """A number with a true minus sign and never a negative zero."""
     text = f"{value:.{digits}f}"

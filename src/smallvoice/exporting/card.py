@@ -1,0 +1,59 @@
+"""The card of an export, `README.md`: that of the model it was made of, and what the gate found of this form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from smallvoice.decoding.models import Model
+from smallvoice.exporting.parity import Checked
+from smallvoice.run_folder import RunFolder
+from smallvoice.storage import read_text, write_text
+
+CARD = "README.md"
+
+
+def write(folder: Path, model: Model, name: str, library: str | None, loads: str, found: Checked) -> None:
+    """Write it into the export's folder.
+
+    Args:
+        name: of the form and its precision, such as `ggml-q8_0`.
+        library: the hub's name for what loads it; None where it has none.
+        loads: what loads it, and how.
+
+    Raises:
+        InputError: the model's own card cannot be read.
+    """
+    metadata, body = _of_model(model)
+    metadata = {key: value for key, value in {**metadata, "library_name": library}.items() if value is not None}
+    section = [
+        "## This form",
+        f"`{name}`, for {loads}.",
+        "What its runtime writes of clips of dev, which is no test, beside what the model writes in torch and float32:",
+        "\n".join(f"- {window.sentence()}" for window in found.windows),
+    ]
+    front = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
+    write_text(folder / CARD, "\n\n".join([f"---\n{front}---", body.strip(), *section]) + "\n")
+
+
+def _of_model(model: Model) -> tuple[dict[str, Any], str]:
+    """Metadata and text of the model's card: its run's, or the one beside its adapter; else what is known without."""
+    cards = [RunFolder(model.run).card] if model.run else []
+    cards += [model.result / CARD] if model.result else []
+    for card in cards:
+        if card.is_file():
+            text = read_text(card)
+            front, _, body = text.removeprefix("---\n").partition("\n---\n")
+            metadata = yaml.safe_load(front) if text.startswith("---\n") and body else None
+            return (metadata, body) if isinstance(metadata, dict) else ({}, text)
+    base = model.whisper.name
+    known = {
+        "base_model": base if "/" in base else None,  # else it is a folder's, and no name on the hub
+        "pipeline_tag": "automatic-speech-recognition",
+        "language": model.facts.language if model.facts else None,
+        "tags": ["whisper", "smallvoice"],
+    }
+    tuned = ", fine-tuned with smallvoice on speech that is not said here" if model.facts else ""
+    return known, f"# {base}{tuned}\n\nIt invents text like every Whisper, and was not measured on other speech."
