@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from smallvoice import publishing, using
 from smallvoice.cli_app import Common, answer, app
+from smallvoice.scoring.read_aloud import COLUMNS, as_table
 
 
 @app.command(sort_key=5)
@@ -41,13 +42,17 @@ def transcribe(
     beams
         Hypotheses followed at once, instead of those of the model's run.
     read_text
-        The passage that was to be read aloud: counts the words read, left out, added and put right.
+        The passage that was to be read aloud: counts the words read, left out, added, put right and not reached.
     runtime
         torch or ctranslate2; if not given, exports to CTranslate2 decode there and everything else in torch.
     """
     options = {"language": language, "beams": beams, "read_text": read_text, "runtime": runtime}
-    found = using.transcribe(list(sources), model, out=out, formats=format, **options)
-    answer(found, common, says=_shown(found) if out is None else None)
+    try:
+        found = using.transcribe(list(sources), model, out=out, formats=format, **options)
+    except using.SomeFailed as error:
+        answer(error.found, common, says=_shown(error.found))
+        raise
+    answer(found, common, says=_shown(found) if out is None or "readings" in found else None)
 
 
 @app.command(sort_key=6)
@@ -111,11 +116,11 @@ def push(
     answer(found, common, says=found["url"] if found["uploaded"] else "Nothing was uploaded.")
 
 
-def _shown(found: dict[str, object]) -> str | None:
-    """The text of one recording, and what was read of its passage."""
-    reading = found.get("reading")
+def _shown(found: dict[str, Any]) -> str | None:
+    """The text of one recording, and what was read of its passage; of recordings in a folder the table of that."""
+    if "readings" in found:
+        return as_table(found["readings"])
     counted = ""
-    if isinstance(reading, dict):
-        pairs = (f"{name.replace('_', ' ')} {value}" for name, value in reading.items() if name != "words_read")
-        counted = "\n" + ", ".join(pairs)
+    if "reading" in found:
+        counted = "\n" + ", ".join(f"{name.replace('_', ' ')} {found['reading'][name]}" for name in COLUMNS)
     return f"{found['text']}{counted}" if "text" in found else None

@@ -8,14 +8,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smallvoice.errors import InputError, RecipeError, require
-from smallvoice.scoring import wording
+from smallvoice.scoring import read_aloud, wording
+from smallvoice.storage import locked, write_text
 from smallvoice.terminal import console, progress
 
 if TYPE_CHECKING:
-    from smallvoice.decoding.transcribe import Transcriber
+    from smallvoice.decoding.recordings import Work
+    from smallvoice.decoding.transcribe import Done, Transcriber
 
 MANY = Path("transcripts")
 """Where transcripts of several recordings go if nobody says."""
+READINGS = "reading-aloud.csv"
+"""In that folder: what was read of a passage, a row for each recording."""
+
+
+class SomeFailed(InputError):
+    """Recordings that could not be transcribed; `found` says which, why, and what became of the others."""
+
+    def __init__(self, problem: str, found: dict[str, Any]) -> None:
+        super().__init__(problem)
+        self.found = found
 
 
 def transcribe(
@@ -41,41 +53,85 @@ def transcribe(
         runtime: `torch` or `ctranslate2`; exports to CTranslate2 decode there, everything else in torch.
 
     Returns:
-        `recordings`, `failed`, `skipped`; of one recording the whole transcript.
+        `recordings`, `transcribed`, `skipped`, `failed`; with a passage `readings` of them all; of one recording the
+        whole transcript.
 
     Raises:
-        InputError: files that failed, after all others are done.
+        SomeFailed: files that failed, after all others are done; `failures` in its `found`.
         SmallvoiceError: anything else that a user can mend.
     """
     require("torch", extra="train", why="Transcribing")
+    from smallvoice.decoding import recordings, transcript_files
     from smallvoice.decoding import transcribe as transcribing
-    from smallvoice.decoding.writers import content
 
-    standard_input = [str(source) for source in sources] == [transcribing.STANDARD_INPUT]
     if not sources:
         raise RecipeError("Nothing to transcribe: give audio files, folders, or - for standard input.")
     if out is None and (formats or len(sources) > 1 or sources[0].is_dir()):
         out = MANY
-    work = [transcribing.from_standard_input(out)] if standard_input else transcribing.find(sources, out)
+    work = recordings.find(sources, out)
     transcriber = transcribing.transcriber(
         model, language=language, beams=beams, formats=formats, passage=read_text, runtime=runtime
     )
+    if out is None:
+        return _result(_each(work, transcriber), out)
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out):
+        if read_text:
+            _require_ours(out / READINGS)
+        transcript_files.remove_half_written(work)
+        return _result(_each(work, transcriber), out)
+
+
+def _each(work: list[Work], transcriber: Transcriber) -> list[Done]:
+    """What became of each recording; a transcript is kept only where there is one."""
     done = []
     with progress("transcribing") as update:
         for number, one in enumerate(work):
             update(number, len(work), one.name)
-            done.append(transcriber.do(one, partial(_heard, partial(update, number, len(work)), one.name)))
-            if done[-1].error:
-                console.print(done[-1].error, style="red", markup=False, soft_wrap=True)
+            found = transcriber.do(one, partial(_heard, partial(update, number, len(work)), one.name))
+            done.append(found if len(work) == 1 else found.without_transcript())
+            if found.error:
+                console.print(found.error, style="red", markup=False, soft_wrap=True)
+    return done
+
+
+def _result(done: list[Done], out: Path | None) -> dict[str, Any]:
+    """What `transcribe` returns, or raises; with a passage its table is written."""
+    from smallvoice.decoding.writers import content
+
     failed = [one for one in done if one.error]
-    made = [one.transcript for one in done if one.transcript]
+    made = [one for one in done if one.made]
     skipped = len(done) - len(failed) - len(made)
+    counts = {"recordings": len(done), "transcribed": len(made), "skipped": skipped, "failed": len(failed)}
+    found: dict[str, Any] = dict(counts)
     if out is not None:
         console.print(_summary(len(made), skipped, len(failed), out), markup=False, soft_wrap=True)
+        if readings := [_row(one, out) for one in done if one.reading]:
+            _require_ours(out / READINGS)
+            write_text(out / READINGS, read_aloud.as_csv(readings))
+            found["readings"] = readings
     if failed:
-        raise InputError(f"{len(failed)} of {wording.count(len(done), 'recording')} could not be transcribed.")
-    counts = {"recordings": len(done), "transcribed": len(made), "skipped": skipped, "failed": len(failed)}
-    return {**counts, **({**made[0].facts, **content(made[0])} if len(done) == 1 and made else {})}
+        found["failures"] = [{"recording": one.name, "reason": one.error} for one in failed]
+        raise SomeFailed(f"{len(failed)} of {wording.count(len(done), 'recording')} could not be transcribed.", found)
+    transcript = done[0].transcript if len(done) == 1 else None
+    return {**found, **({**transcript.facts, **content(transcript)} if transcript else {})}
+
+
+def _row(done: Done, out: Path) -> dict[str, Any]:
+    """A recording's reading without its words."""
+    assert done.out is not None and done.reading is not None
+    counts = {name: done.reading.get(name) for name in read_aloud.COLUMNS}
+    return {"recording": done.out.relative_to(out).as_posix(), **counts}
+
+
+def _require_ours(path: Path) -> None:
+    """Refuse to write over a table that is not one of readings.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if path.exists() and not path.read_bytes().startswith(",".join(["recording", *read_aloud.COLUMNS]).encode()):
+        raise InputError(f"{path}: is there, and smallvoice has not written it. Take another --out.")
 
 
 def _heard(note: Callable[[str], None], name: str, seconds: float, whole: float) -> None:

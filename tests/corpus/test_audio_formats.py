@@ -294,6 +294,7 @@ def _header(rate: int, channels: int) -> bytes:
     ("rate", "channels", "reason"),
     [
         (1, 1, "impossible sampling rate"),
+        (3999, 1, "impossible sampling rate"),
         (10**6, 1, "impossible sampling rate"),
         (RATE, 65, "impossible number of channels"),
         (RATE, 1000, "impossible number of channels"),
@@ -305,9 +306,67 @@ def test_numbers_of_a_header_are_not_believed(rate: int, channels: int, reason: 
     assert error.value.reason == reason
 
 
-@pytest.mark.parametrize("rate", [1000, 7999, 11_025, 767_999])
+@pytest.mark.parametrize("rate", [4000, 7999, 11_025, 767_999])
 def test_odd_rates(rate: int) -> None:
     assert abs(len(load_16k(_header(rate, 1)).samples) - 1000 * RATE / rate) <= 1
+
+
+@pytest.mark.parametrize("suffix", [".mp3", ".au", ".raw", ".vox"])
+def test_a_name_makes_no_audio(tmp_path: Path, suffix: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """libsndfile takes what is called .mp3 for MP3, searches it, and prints what it did not find."""
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(np.random.default_rng(0).bytes(200_000))
+    with pytest.raises(AudioError, match="not audio: Format not recognised") as error:
+        load_16k(path)
+    assert error.value.reason == "not audio" and capfd.readouterr() == ("", "")
+
+
+def test_mp3_after_junk(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp3"
+    path.write_bytes(bytes(500) + content("mp3, 44.1 kHz, stereo"))
+    assert abs(len(load_16k(path).samples) - len(wave())) <= 4500
+
+
+@pytest.mark.parametrize("promised", [100, 30_000])
+def test_wav_that_goes_on_behind_what_its_header_says(promised: int) -> None:
+    wav = bytearray(content("wav, 16 bits"))
+    at = wav.index(b"data") + 4
+    wav[at : at + 4] = promised.to_bytes(4, "little")
+    with pytest.raises(AudioError, match=f"{promised} bytes of audio are promised, 48000 follow") as error:
+        load_16k(bytes(wav))
+    assert error.value.reason == "audio longer than its header says"
+
+
+def test_wav_whose_header_was_never_finished_is_read_to_its_end(tmp_path: Path) -> None:
+    wav = bytearray(content("wav, 16 bits"))
+    at = wav.index(b"data") + 4
+    wav[at : at + 4] = bytes(4)
+    (tmp_path / "a.wav").write_bytes(wav)
+    assert np.array_equal(load_16k(bytes(wav)).samples, pcm(wave()))
+    assert np.array_equal(load_16k(tmp_path / "a.wav").samples, pcm(wave()))
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        b"LIST" + (5000).to_bytes(4, "little") + bytes(range(250)) * 20,
+        bytes(9000),
+        b"TAG" + bytes(125),
+        b"id3 " + (9000).to_bytes(4, "little") + b"\xff" * 9000 + b"cue " + (4).to_bytes(4, "little") + bytes(4),
+    ],
+    ids=["titles", "zeros", "ID3v1", "chunks"],
+)
+def test_what_may_follow_the_samples_of_a_wav(behind: bytes) -> None:
+    assert np.array_equal(load_16k(content("wav, 16 bits") + behind).samples, pcm(wave()))
+
+
+@pytest.mark.parametrize("promised", [1000, 15_000, 23_999])
+def test_flac_that_goes_on_behind_what_its_header_says(promised: int) -> None:
+    flac = bytearray(by_soundfile("FLAC", "PCM_16"))
+    flac[21:26] = (flac[21] & 0xF0 | promised >> 32).to_bytes(1, "big") + promised.to_bytes(4, "big")
+    with pytest.raises(AudioError, match=f"{promised} samples are promised, 24000 follow") as error:
+        load_16k(bytes(flac))
+    assert error.value.reason == "audio longer than its header says"
 
 
 @st.composite
@@ -349,7 +408,7 @@ def test_damaged_files_give_samples_or_an_error(name: str, data: st.DataObject) 
 REASONS = {
     *("audio empty", "audio of zero length", "audio truncated", "audio damaged", "audio changes midway", "not audio"),
     *("no audio", "impossible sampling rate", "impossible number of channels", "compressed SPHERE"),
-    "samples out of range",
+    *("samples out of range", "audio longer than its header says"),
 }
 
 

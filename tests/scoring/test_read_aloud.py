@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import random
+
 import pytest
 
-from smallvoice.scoring.read_aloud import assess
+from smallvoice.scoring.read_aloud import as_csv, as_table, assess, has_words
 
 PASSAGE = "The rabbit ran into the wood. It did not come back."
 WORDS = 11
+PUT_RIGHT = {"self_corrected": 1}
 
 
 @pytest.mark.parametrize(
@@ -22,16 +27,72 @@ WORDS = 11
         ("the rabid rabbit ran into the wood it did not come back", {"correct": 11, "self_corrected": 1}),
         ("the rabbit ran ran into the wood it did not come back", {"correct": 11, "repeated": 1}),
         ("the rabbit the rabbit ran into the wood it did not come back", {"correct": 11, "repeated": 2}),
-        ("", {"correct": 0, "omitted": 11}),
+        ("the rabbit hop ran into the wood it did not come back", {"correct": 11, "inserted": 1}),
+        ("the rabbit ran into the wode it the wood it did not come back", {"correct": 11, "repeated": 2} | PUT_RIGHT),
+        ("the rabbit ran into the horse the wood it did not come back", {"correct": 11, "repeated": 1} | PUT_RIGHT),
+        ("the rabbit run i mean ran into the wood it did not come back", {"correct": 11} | PUT_RIGHT),
+        ("the rabbit run no sorry ran into the wood it did not come back", {"correct": 11} | PUT_RIGHT),
+        ("the rab rabid rabbit ran into the wood it did not come back", {"correct": 11} | PUT_RIGHT),
+        ("the rabbit ran into the wood it did no not come back", {"correct": 11} | PUT_RIGHT),
+        ("the rabbit no ran into the wood it did not come back", {"correct": 11, "inserted": 1}),
+        ("the rabbit i mean ran into the wood it did not come back", {"correct": 11, "inserted": 2}),
+        ("the rabbit ran into the would would it did not come back", {"correct": 10, "substituted": 1, "repeated": 1}),
+        ("the rabbit ran in the", {"correct": 4, "substituted": 1, "not_reached": 6}),
+        ("the rabbit into the wood it", {"correct": 6, "omitted": 1, "not_reached": 4}),
+        ("the rabbit ran into the wood stop", {"correct": 6, "substituted": 1, "not_reached": 4}),
+        ("", {"correct": 0, "not_reached": 11}),
     ],
 )
 def test_each_deviation(heard: str, counts: dict[str, int]) -> None:
     reading, steps = assess(PASSAGE, heard, None)
     found = reading.as_dict()
-    kinds = ("omitted", "inserted", "substituted", "self_corrected", "repeated")
+    kinds = ("omitted", "not_reached", "inserted", "substituted", "self_corrected", "repeated")
     assert {name: found[name] for name in ("correct", *kinds)} == {**dict.fromkeys(kinds, 0), **counts}
     assert found["words"] == WORDS and sum(step.reference is not None for step in steps) == WORDS
     assert found["words_correct_per_minute"] is None
+
+
+@pytest.mark.parametrize(
+    ("passage", "heard", "repeated"),
+    [
+        ("the small brown dog", "the smell brown the small brown dog", 2),
+        ("the dog sat", "the hog i mean dog sat", 0),
+        ("a small brown dog", "a smell brawn small brown dog", 0),
+    ],
+)
+def test_several_words_are_put_right_at_once(passage: str, heard: str, repeated: int) -> None:
+    found = assess(passage, heard, None)[0]
+    wrong = heard.split()[1:3] if passage.startswith("a ") else ["one"]
+    assert (found.self_corrected, found.inserted, found.repeated) == (len(wrong), 0, repeated)
+    assert found.correct == len(passage.split()) and found.omitted == found.substituted == found.not_reached == 0
+
+
+def test_every_word_that_was_heard_is_counted_once() -> None:
+    rng, words = random.Random(0), ["a", "the", "dog", "dig", "ran", "run", "into", "wood", "would"]
+    for _ in range(2000):
+        passage, heard = (" ".join(rng.choices(words, k=rng.randint(1, 8))) for _ in range(2))
+        found = assess(passage, heard, None)[0]
+        assert found.words == found.correct + found.omitted + found.not_reached + found.substituted
+        said = found.correct + found.substituted + found.inserted + found.repeated
+        # Attempts at one word may be several.
+        assert (
+            said + found.self_corrected <= len(heard.split()) <= said + len(heard.split()) * (found.self_corrected > 0)
+        )
+
+
+def test_a_table_and_a_spreadsheet() -> None:
+    reading = assess(PASSAGE, "the rabbit ran into the wood", 2.41800000000000004)[0].as_dict()
+    rows = [{"recording": "anna", **reading}, {"recording": "benjamin", **reading, "seconds": None}]
+    lines = as_table(rows).splitlines()
+    assert lines[0].split()[:3] == ["recording", "words", "correct"] and "not reached" in lines[0]
+    assert lines[1].startswith("anna ") and "2.418" in lines[1] and "–" in lines[2] and len(lines) == 3
+    found = list(csv.DictReader(io.StringIO(as_csv(rows))))
+    assert found[0]["seconds"] == "2.418" and found[1]["seconds"] == "" and found[1]["not_reached"] == "5"
+
+
+@pytest.mark.parametrize(("passage", "expected"), [("", False), (" ...\n", False), ("Go!", True)])
+def test_a_passage_has_words(passage: str, expected: bool) -> None:
+    assert has_words(passage) is has_words(passage, "de") is expected
 
 
 def test_words_correct_per_minute() -> None:

@@ -125,7 +125,7 @@ def test_many_speakers_are_resampled_in_seconds(speakers: int) -> None:
 def test_intervals_hold_the_population_value_as_often_as_they_say(speakers: int, least: float, most: float) -> None:
     """Error rates of speakers from Beta(2, 6), B's is A's times a log-normal factor; 1,000 trials.
 
-    In 6,000 trials of another seed it held the rate, the difference and the relative change in 96.5, 97.2 and 98.6 % with 5
+    In 6,000 trials of another seed: the rate, the difference and the relative change in 96.5, 97.2 and 98.6 % with 5
     speakers, 95.2, 94.8 and 94.2 % with 20, 95.0, 95.0 and 94.8 % with 100. 95 % is measured here to ±1.4 points.
     """
     rng = np.random.default_rng(11)

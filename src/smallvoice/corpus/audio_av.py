@@ -1,4 +1,4 @@
-"""Audio that libsndfile cannot open, through PyAV: m4a, mp4, webm, mkv, mov, aac, wma, amr, 3gp, avi.
+"""Audio that libsndfile cannot open, through PyAV: m4a, mp4, webm, mkv, mov, aac, wma, amr, 3gp, avi, MP3 after junk.
 
 FFmpeg knows formats that name other files or addresses (playlists); only plain containers are let in here, and only
 decoders of audio. It reads from a file that is open already, so it has no way to another.
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 Float = NDArray[np.float32]
 
-_CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,asf,amr,aac,avi,mpegts,mpeg,ogg,ac3"
+_CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,asf,amr,aac,avi,mpegts,mpeg,ogg,ac3,mp3"
 _DECODERS = (
     "aac,aac_latm,ac3,adpcm_g722,adpcm_g726,adpcm_ima_qt,adpcm_ima_wav,adpcm_ms,alac,amrnb,amrwb,eac3,flac,g723_1,"
     "g729,gsm,gsm_ms,libopus,libspeex,mp1float,mp2float,mp3float,mp1,mp2,mp3,opus,pcm_alaw,pcm_bluray,pcm_dvd,"
@@ -125,8 +125,11 @@ class AvAudio:
 
 
 @contextmanager
-def open_av(file: IO[bytes]) -> Iterator[AvAudio]:
+def open_av(file: IO[bytes], *, unfinished_wav: bool = False) -> Iterator[AvAudio]:
     """Open the first audio stream of a file.
+
+    Args:
+        unfinished_wav: it is a WAV whose header was never finished: it is read to the end.
 
     Raises:
         CannotDecode: no container or codec that is known here, or no audio in it.
@@ -136,6 +139,8 @@ def open_av(file: IO[bytes]) -> Iterator[AvAudio]:
 
     av.logging.set_level(av.logging.PANIC)
     options = {"format_whitelist": _CONTAINERS, "codec_whitelist": _DECODERS}
+    if unfinished_wav:
+        options |= {"format_whitelist": "wav", "ignore_length": "1"}
     try:
         container = av.open(file, "r", options=options, metadata_errors="replace")
     except (av.error.FFmpegError, ValueError) as error:
@@ -156,6 +161,8 @@ def _decoded(container: Any, stream: Any) -> Iterator[Any]:
             num_samples, rate = num_samples + frame.samples, frame.sample_rate
             yield frame
     except (av.error.FFmpegError, ValueError) as error:
+        if not num_samples and container.format.name == "mp3":  # FFmpeg takes any bytes for it
+            raise CannotDecode("not audio", _said(error)) from None
         raise CannotDecode("audio damaged", f"after {num_samples / max(rate, 1):.2f} s: {_said(error)}") from None
 
 

@@ -6,7 +6,6 @@ libsndfile reads WAV, FLAC, MP3, Ogg Vorbis, Opus, AIFF, NIST SPHERE and more; w
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,11 +17,11 @@ import soundfile
 from numpy.typing import NDArray
 
 from smallvoice.corpus.audio_av import AvAudio, CannotDecode, open_av
-from smallvoice.corpus.audio_lengths import missing, missing_by_log
+from smallvoice.corpus.audio_lengths import missing, missing_by_log, unannounced, unfinished_wav
 from smallvoice.errors import InputError
 
-MIN_RATE, MAX_RATE = 1_000, 768_000
-"""Hz. What a damaged header says must not decide how much memory is taken."""
+MIN_RATE, MAX_RATE = 4_000, 768_000
+"""Hz. Below is no speech to be understood; and what a damaged header says must not decide how much memory is taken."""
 MAX_CHANNELS = 64
 
 _UNKNOWN_LENGTH = 1 << 62
@@ -88,7 +87,10 @@ def opened(source: Path | bytes, name: str, *, num_values: int, pcm_rate: int) -
     """
     with _content(source, name) as (file, size), _failures(name):
         _check_head(file, size, name)
-        found = _libsndfile(source, name)
+        unfinished = unfinished_wav(file, size)
+        file.seek(0)
+        readable = source if isinstance(source, bytes) else file.fileno()
+        found = "an unfinished WAV" if unfinished else _libsndfile(readable, name)
         if isinstance(found, _SoundFile):
             with found:
                 _check_numbers(name, found.samplerate, found.channels)
@@ -100,7 +102,7 @@ def opened(source: Path | bytes, name: str, *, num_values: int, pcm_rate: int) -
                 yield OpenAudio(found.samplerate, found.channels, _sound_blocks(found, name, dtype, num_values))
             return
         file.seek(0)
-        with _av(file, name, found) as audio:
+        with _av(file, name, found, unfinished) as audio:
             _check_numbers(name, audio.rate, audio.num_channels)
             yield OpenAudio(audio.rate, audio.num_channels, audio.blocks(num_values))
 
@@ -117,7 +119,7 @@ def _content(source: Path | bytes, name: str) -> Iterator[tuple[IO[bytes], int]]
         raise AudioError(name, "audio missing", "there is no such file")
     try:
         size = source.stat().st_size
-        file = source.open("rb")
+        file = source.open("rb", buffering=0)  # libsndfile reads from the same descriptor
     except OSError as error:
         raise AudioError(name, "audio unreadable", str(error.strerror)) from None
     with file:
@@ -147,31 +149,34 @@ def _check_head(file: IO[bytes], size: int, name: str) -> None:
             raise AudioError(
                 name, "compressed SPHERE", "shorten is not read here; convert it: sph2pipe -f wav IN.sph OUT.wav"
             )
-        lost = missing(file, size)
+        lost, more = missing(file, size), unannounced(file, size)
     except OSError as error:
         raise AudioError(name, "audio unreadable", str(error.strerror)) from None
     if lost:
         raise AudioError(name, "audio truncated", lost)
+    if more:
+        raise AudioError(name, "audio longer than its header says", more)
 
 
-def _libsndfile(source: Path | bytes, name: str) -> _SoundFile | str:
-    """The file opened by libsndfile, or why it cannot open it."""
+def _libsndfile(source: int | bytes, name: str) -> _SoundFile | str:
+    """A descriptor or a content opened by libsndfile, or why it cannot open it.
+
+    It is not told the name: by that it would take any bytes for MP3, or for samples without a header.
+    """
     try:
-        return _SoundFile(_Memory(source) if isinstance(source, bytes) else os.fsencode(source))
+        return _SoundFile(_Memory(source) if isinstance(source, bytes) else source, closefd=False)
     except soundfile.SoundFileError as error:
         found = _said(error)
         if "lost sync" in found or "bad stream" in found:
             raise AudioError(name, "audio truncated", found) from None
         return found
-    except TypeError:  # soundfile wants to be told the rate of a file that is called .raw
-        return "a raw file has no header"
 
 
 @contextmanager
-def _av(file: IO[bytes], name: str, sndfile_says: str) -> Iterator[AvAudio]:
+def _av(file: IO[bytes], name: str, sndfile_says: str, unfinished_wav: bool) -> Iterator[AvAudio]:
     """PyAV's turn; where it does not know the file either, libsndfile's reason says more."""
     try:
-        with open_av(file) as audio:
+        with open_av(file, unfinished_wav=unfinished_wav) as audio:
             yield audio
     except CannotDecode as error:
         if error.reason != "not audio":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -11,15 +12,14 @@ from smallvoice.corpus.audio import SAMPLING_RATE, Int16, as_float, forget
 from smallvoice.decoding import speech
 from smallvoice.decoding.engine import Decoded, Engine, batches
 from smallvoice.decoding.word_times import Word
-from smallvoice.scoring.hallucination import COMPRESSION_RATIO, compression_ratio
+from smallvoice.scoring.hallucination import COMPRESSION_RATIO, WORDS_PER_S, compression_ratio
 
-SHORT_S = 30.0
-"""A recording that fits Whisper's window is one utterance: nothing is looked for in it."""
 TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
 """Tried one after the other where a text loops (Radford et al., 2022, §4.5)."""
 MIN_LOGPROB = -1.0
 """Per token; less is a guess. Whisper's own threshold."""
-
+TIMES = 3
+"""So often in a row, faster than anybody speaks, is a loop."""
 
 Report = Callable[[float, float], None]
 
@@ -42,6 +42,7 @@ class Segment:
 
 def transcribe(
     samples: Int16,
+    heard: speech.Heard,
     engine: Engine,
     language: str | None,
     report: Report = lambda seconds, whole: None,
@@ -50,23 +51,21 @@ def transcribe(
 
     Args:
         samples: shape = (num_samples,), 16 kHz.
+        heard: where somebody speaks in them.
         language: forced where the model has languages.
         report: told how many seconds of speech have been decoded, and of how many.
 
     Raises:
         RecipeError: the model needs a language, or does not have this one.
     """
-    spoken = speech.spans(samples)
-    short = len(samples) <= SHORT_S * SAMPLING_RATE
-    found = [(0, len(samples))] if short else speech.padded(spoken, len(samples))
     segments: list[Segment] = []
-    done_s, whole_s = 0.0, sum(map(_length_s, found))
-    ordered = sorted(found, key=_length_s)
+    done_s, whole_s = 0.0, sum(map(_length_s, heard.stretches))
+    ordered = sorted(heard.stretches, key=_length_s)
     for batch in batches(ordered, _length_s, engine, engine.recipe.batch_size):
         waveforms = [as_float(np.asarray(samples[first:last])) for first, last in batch]
         decoded = engine.decode(waveforms, language, words=True)
         for span, waveform, one in zip(batch, waveforms, decoded, strict=True):
-            segments.append(_segment(span, spoken, *_guarded(engine, waveform, language, one)))
+            segments.append(_segment(span, heard.spoken, *_guarded(engine, waveform, language, one)))
         forget(samples)
         done_s += sum(map(_length_s, batch))
         report(done_s, whole_s)
@@ -99,7 +98,29 @@ def _placed(word: Word, spoken: list[tuple[float, float]]) -> Word:
 
 def loops(decoded: Decoded) -> bool:
     """Whether a text repeats itself, or had to be cut off."""
-    return decoded.capped or compression_ratio(decoded.text) > COMPRESSION_RATIO
+    return decoded.capped or compression_ratio(decoded.text) > COMPRESSION_RATIO or _rattles(decoded.words or [])
+
+
+def _rattles(words: list[Word]) -> bool:
+    """Whether words are repeated three times in a row or more, from the second time on faster than anybody speaks.
+
+    A few words are too short a text for zlib; and a child does say "no no no". But the model's loop has no audio of its
+    own: alignment finds no time for its words.
+    """
+    said = [word.text.casefold().strip(string.punctuation) for word in words]
+    for size in range(1, len(words) // TIMES + 1):
+        run = 0
+        for place in range(size, len(words)):
+            run = run + 1 if said[place] == said[place - size] else 0
+            if run >= (TIMES - 1) * size and _too_fast(words[place - run + 1 : place + 1]):
+                return True
+    return False
+
+
+def _too_fast(words: list[Word]) -> bool:
+    seconds = words[-1].end_s - words[0].start_s
+    timeless = sum(word.end_s <= word.start_s for word in words)
+    return len(words) > WORDS_PER_S * seconds or 2 * timeless > len(words)
 
 
 def _segment(span: speech.Span, spoken: list[speech.Span], decoded: Decoded, temperature: float) -> Segment:

@@ -1,4 +1,4 @@
-"""Where somebody speaks in a long recording: Silero's voice activity detection, as faster-whisper brings it.
+"""Where somebody speaks in a recording: Silero's voice activity detection, as faster-whisper brings it.
 
 It notices a soft beginning late, by 40 ms at the median and by 200 ms in one of ten of children's utterances. So from
 where it hears speech the beginning is looked for backwards, as long as it is louder than the pause before.
@@ -6,9 +6,15 @@ where it hears speech the beginning is looked for backwards, as long as it is lo
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
 
-from smallvoice.corpus.audio import SAMPLING_RATE, Int16, as_float, forget
+import numpy as np
+from numpy.typing import NDArray
+
+from smallvoice.corpus.audio import SAMPLING_RATE, Float, Int16, as_float, forget
+
+SHORT_S = 30.0
+"""A recording that fits Whisper's window is one stretch, heard whole or not at all."""
 
 BLOCK_S = 600.0
 """So much is looked at at once: 38 MB."""
@@ -30,8 +36,69 @@ SOFT_S = 0.5
 BEFORE_S = 1.0
 """The pause is measured over so much."""
 
+LOUDEST_DB, CONTRAST_DB = -75.0, 12.0
+"""Of full scale, and over what is soft in the recording: so loud and uneven is a short recording in which somebody may
+speak whom the detector does not hear. Of 400 clips of children it missed none, 15 when they were 40 dB softer (-72 to
+-56 dB, contrast 18 to 34); steady noise has a contrast of 1 to 3 dB, a rumble of 8."""
+CUT_S, CUT_DB = 1.0, -45.0
+"""A clip shorter than that was cut from speech, and may have no soft part: it is heard where it is so loud. Of 400 cuts
+of 0.4 s the detector missed 8."""
+LEAST_S = 0.05
+"""Nobody says anything in less."""
+
 Span = tuple[int, int]
 """First sample, and the one after the last."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Where somebody speaks, and what is decoded because of it."""
+
+    spoken: list[Span]
+    """What the detector hears."""
+    stretches: list[Span]
+    """In a long recording each of `spoken` with some of the silence around it; a short one as a whole, or nothing."""
+
+
+def find(samples: Int16) -> Heard:
+    """Where somebody speaks in a recording of any length.
+
+    Args:
+        samples: shape = (num_samples,), 16 kHz.
+    """
+    spoken = spans(samples)
+    if len(samples) > SHORT_S * SAMPLING_RATE:
+        return Heard(spoken, padded(spoken, len(samples)))
+    return Heard(spoken, [(0, len(samples))] if spoken or _may_be_speech(samples) else [])
+
+
+def beginning(samples: Int16, heard: Heard) -> Float:
+    """The first half minute of speech, without the silence between: (num_samples,) in -1..1."""
+    most = round(SHORT_S * SAMPLING_RATE)
+    parts: list[Float] = []
+    for first, last in padded(heard.spoken, len(samples)) or heard.stretches:
+        parts.append(as_float(np.asarray(samples[first : min(last, first + most)])))
+        most -= len(parts[-1])
+        if most <= 0:
+            break
+    return np.concatenate(parts)
+
+
+def _may_be_speech(samples: Int16) -> bool:
+    """Whether a short recording is so loud and uneven that the detector must not be the judge."""
+    if len(samples) < LEAST_S * SAMPLING_RATE:
+        return False
+    levels = np.convolve(_levels(samples[: len(samples) // HOP * HOP]), np.ones(3) / 3, "valid")
+    loudest, contrast = levels.max(), np.percentile(levels, 95) - np.percentile(levels, 10)
+    cut = len(samples) < CUT_S * SAMPLING_RATE and loudest > CUT_DB
+    return bool(cut or (loudest > LOUDEST_DB and contrast > CONTRAST_DB))
+
+
+def _levels(samples: Int16) -> NDArray[np.float64]:
+    """The level of every hop in dB of full scale; samples: a whole number of hops."""
+    hops = as_float(np.asarray(samples)).reshape(-1, HOP)
+    levels: NDArray[np.float64] = 10 * np.log10((hops**2).mean(axis=1) + 1e-10)
+    return levels
 
 
 def spans(samples: Int16) -> list[Span]:
@@ -62,8 +129,7 @@ def _begin(samples: Int16, first: int) -> int:
     hops = min(round(BEFORE_S * SAMPLING_RATE), first) // HOP
     if not hops:
         return first
-    before = as_float(np.asarray(samples[first - hops * HOP : first])).reshape(hops, HOP)
-    levels = 10 * np.log10((before**2).mean(axis=1) + 1e-10)
+    levels = _levels(samples[first - hops * HOP : first])
     smooth = np.convolve(levels, np.ones(3) / 3, "same")[::-1]  # backwards from where speech is heard
     loud = np.flatnonzero(smooth[: round(100 * SOFT_S)] > np.percentile(smooth, 25) + LOUDER_DB)
     begin = 0
@@ -87,6 +153,8 @@ def _in_block(samples: Int16) -> list[Span]:
 
 def padded(found: list[Span], num_samples: int) -> list[Span]:
     """The stretches with some of the silence around them."""
+    if not found:
+        return []
     pad = round(PAD_S * SAMPLING_RATE)
     ends = [0, *(last for _, last in found[:-1])]
     begins = [*(first for first, _ in found[1:]), num_samples]

@@ -1,41 +1,27 @@
-"""`transcribe`: audio files to transcripts, file by file; what is done is not done again."""
+"""`transcribe`: recordings to transcripts, one by one; what is done is not done again."""
 
 from __future__ import annotations
 
-import glob
-import sys
-import zlib
-from collections import Counter
-from collections.abc import Iterator, Sequence
+import logging
+import math
+import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from smallvoice import recipe_file as recipes
-from smallvoice.corpus.audio import SAMPLING_RATE, Int16, as_float, load_16k
-from smallvoice.corpus.transcripts.segment import AUDIO_SUFFIXES
-from smallvoice.decoding import long_form, writers
+from smallvoice.corpus.audio import SAMPLING_RATE, Int16, load_16k
+from smallvoice.decoding import long_form, speech, transcript_files, writers
 from smallvoice.decoding.models import Model, open_model
+from smallvoice.decoding.recordings import State, Work, held
 from smallvoice.decoding.writers import Transcript
 from smallvoice.errors import InputError, RecipeError, SmallvoiceError, require
 from smallvoice.recipe import DecodeRecipe
-from smallvoice.scoring.read_aloud import assess
-from smallvoice.storage import SCHEMA_VERSION, digest, read_json, read_text, write_text
+from smallvoice.scoring.read_aloud import assess, has_words
+from smallvoice.storage import SCHEMA_VERSION, digest, no_space_as_error, read_text
 
-STANDARD_INPUT = "-"
-
-
-@dataclass(frozen=True)
-class Work:
-    """One recording, and where its transcript goes."""
-
-    source: Path | bytes
-    name: str
-    """What it is called in messages."""
-    out: Path | None
-    """Its transcript without a suffix; None: only returned."""
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,8 +30,18 @@ class Done:
 
     name: str
     transcript: Transcript | None = None
-    """None where it was there already, or failed."""
+    """None where there was nothing to do, or it failed."""
+    out: Path | None = None
+    """Its files without a suffix."""
+    reading: dict[str, Any] | None = None
+    """What was read of the passage, where there is one."""
+    made: bool = False
+    """Whether anything was written, or there is a transcript to return."""
     error: str | None = None
+
+    def without_transcript(self) -> Done:
+        """The same without what takes memory."""
+        return replace(self, transcript=None)
 
 
 class Transcriber:
@@ -65,7 +61,7 @@ class Transcriber:
         if beams:
             self.decode = replace(self.decode, beams=beams)
         self.language = language or (model.facts.language if model.facts else None)
-        self.formats = [*dict.fromkeys([*(formats or []), "json"])]  # the JSON last: it says that all is there
+        self.formats = [*dict.fromkeys([*(formats or []), "json"])]
         self.passage = passage
         self.engine = model.engine(self.decode)
 
@@ -82,17 +78,11 @@ class Transcriber:
 
     def transcribe(self, samples: Int16, report: long_form.Report = lambda seconds, whole: None) -> Transcript:
         """A whole recording: (num_samples,) at 16 kHz."""
-        language = self._language_of(samples)
-        segments = [self._sure(one) for one in long_form.transcribe(samples, self.engine, language, report)]
-        duration_s = round(len(samples) / SAMPLING_RATE, 3)
-        facts = self.facts()
-        if self.passage is not None:
-            words = [word for segment in segments for word in segment.words]
-            seconds = words[-1].end_s - words[0].start_s if words else None
-            heard = " ".join(segment.text for segment in segments)
-            reading, steps = assess(self.passage, heard, seconds, language)
-            facts["reading"] = {**reading.as_dict(), "words_read": [asdict(step) for step in steps]}
-        return Transcript(duration_s, language, segments, facts)
+        heard = speech.find(samples)
+        language = self._language_of(samples, heard)
+        found = long_form.transcribe(samples, heard, self.engine, language, report)
+        duration_s = math.ceil(1000 * len(samples) / SAMPLING_RATE) / 1000
+        return Transcript(duration_s, language, [self._sure(one) for one in found], self.facts())
 
     def _sure(self, segment: long_form.Segment) -> long_form.Segment:
         """With the confidence of each word, where the model's dev has told how to find it."""
@@ -102,92 +92,77 @@ class Transcriber:
         words = [replace(word, confidence=round(calibration.confidence(word.probability), 4)) for word in segment.words]
         return replace(segment, words=words)
 
-    def _language_of(self, samples: Int16) -> str | None:
-        """The one that is given, else the model's guess from the beginning."""
-        if self.language or not self.model.whisper.generation.is_multilingual:
+    def _language_of(self, samples: Int16, heard: speech.Heard) -> str | None:
+        """The one that is given, else the model's guess from the first half minute of speech."""
+        if self.language or not self.model.whisper.generation.is_multilingual or not heard.stretches:
             return self.language
-        first = as_float(np.asarray(samples[: round(long_form.SHORT_S * SAMPLING_RATE)]))
-        return self.engine.detect([first])[0]
+        return self.engine.detect([speech.beginning(samples, heard)])[0]
 
     def do(self, work: Work, report: long_form.Report = lambda seconds, whole: None) -> Done:
-        """One recording to its files. An error is that file's own."""
-        try:
-            if work.out and self._is_done(work):
-                return Done(work.name)
-            if work.out:
-                self._require_ours(work.out)
-                _remove_half_written(work.out)
-            samples = load_16k(work.source, name=work.name).samples
-            transcript = self.transcribe(samples, report)
-            if work.out:
-                self._write(work, transcript)
-            return Done(work.name, transcript)
-        except InputError as error:
-            return Done(work.name, error=str(error))
-
-    def _write(self, work: Work, transcript: Transcript) -> None:
-        """Every file, whole; the JSON says before which ones are smallvoice's, and at the end that all are there."""
-        assert work.out is not None
-        kept, key = _kept(work.out), self._key(work)
-        made = {*self.formats, *(kept.get("formats", []) if kept.get("key") == key else [])}
-        older = {*kept.get("formats", []), *kept.get("older", [])} - made
-        transcript.facts.update(key=None, formats=sorted(made), older=sorted(older))
-        write_text(_file(work.out, "json"), writers.as_json(transcript))
-        for name in self.formats[:-1]:
-            write_text(_file(work.out, name), writers.FORMATS[name](transcript))
-        transcript.facts["key"] = key
-        write_text(_file(work.out, "json"), writers.as_json(transcript))
-
-    def _is_done(self, work: Work) -> bool:
-        """Whether every file is there, made by this model from this recording as it is now."""
-        assert work.out is not None
-        kept = _kept(work.out)
-        made = kept.get("key") == self._key(work) and set(self.formats) <= set(kept["formats"])
-        return made and all(_file(work.out, name).is_file() for name in self.formats)
-
-    def _require_ours(self, out: Path) -> None:
-        """Refuse to write over a file that smallvoice has not written: a reference, an annotation.
+        """One recording to its files. What fails is that recording's own, but for what no other could do without.
 
         Raises:
-            InputError: there is one.
+            SmallvoiceError: no room on the disk, a model that cannot do what is asked.
         """
-        kept = _kept(out)
-        ours = {*kept.get("formats", []), *kept.get("older", [])}
-        for name in self.formats:
-            if name not in ours and _file(out, name).exists():
-                raise InputError(
-                    f"{_file(out, name)}: is there, and smallvoice has not written it. Take another --out."
-                )
+        try:
+            with no_space_as_error(work.targets[0] if work.targets else Path(tempfile.gettempdir())):
+                return self._do(work, report)
+        except InputError as error:
+            return Done(work.name, error=str(error))
+        except SmallvoiceError:
+            raise
+        except Exception as error:  # of a library, or a mistake in this program: --debug shows where
+            log.debug("%s", work.name, exc_info=True)
+            return Done(work.name, error=f"{work.name}: {_said(error)}.")
 
-    def _key(self, work: Work) -> str:
-        if isinstance(work.source, Path):
-            found = work.source.stat()
-            state = [found.st_size, found.st_mtime_ns]
-        else:
-            state = [len(work.source), zlib.crc32(work.source)]
+    def _do(self, work: Work, report: long_form.Report) -> Done:
+        with held(work) as (file, state):
+            if not work.targets:
+                transcript = self.transcribe(load_16k(file, name=work.name).samples, report)
+                self._read(transcript)
+                return Done(work.name, transcript, reading=transcript.facts.get("reading"), made=True)
+            files, key = transcript_files.place(work, state), self._key(state)
+            reading = files.kept.get("reading")
+            if files.has(key, self.formats) and not self._to_read(files.kept):
+                return Done(work.name, out=files.out, reading=reading if self.passage is not None else None)
+            files.require_ours(self.formats)
+            transcript = files.transcript(key) or self.transcribe(load_16k(file, name=work.name).samples, report)
+            transcript.facts.update(key=key, recording={"id": work.id, "state": state})
+            self._read(transcript)
+            files.write(transcript, self.formats)
+            return Done(work.name, transcript, files.out, transcript.facts.get("reading"), made=True)
+
+    def _to_read(self, facts: dict[str, Any]) -> bool:
+        """Whether there is a passage, and what was read of it has not been counted."""
+        counted = facts.get("passage") == digest(self.passage) and isinstance(facts.get("reading"), dict)
+        return self.passage is not None and not counted
+
+    def _read(self, transcript: Transcript) -> None:
+        """Count what was read of the passage, if it is not counted yet."""
+        if self.passage is None or not self._to_read(transcript.facts):
+            return
+        words = [word for segment in transcript.segments for word in segment.words]
+        seconds = words[-1].end_s - words[0].start_s if words else None
+        heard = " ".join(segment.text for segment in transcript.segments)
+        reading, steps = assess(self.passage, heard, seconds, transcript.language)
+        read = [asdict(step) for step in steps]
+        transcript.facts.update(passage=digest(self.passage), reading={**reading.as_dict(), "words_read": read})
+
+    def _key(self, state: State) -> str:
+        """What the words depend on: recording, model and options. Not the passage: it is compared afterwards."""
         decoding = {**self.facts()["decoding"], "batch_size": None}  # which changes nothing
         calibration = self.model.facts.calibration if self.model.facts else None
         sure = asdict(calibration) if calibration else None
-        return digest(self.model.key, decoding, sure, self.language, self.passage, state)
+        return digest(self.model.key, decoding, sure, self.language, state)
 
 
-def _kept(out: Path) -> dict[str, Any]:
-    """The JSON that smallvoice has written before; nothing where there is none, or it is somebody else's."""
-    try:
-        content = read_json(_file(out, "json"))
-    except SmallvoiceError:
-        return {}
-    return content if isinstance(content.get("formats"), list) else {}
-
-
-def _remove_half_written(out: Path) -> None:
-    """What a process that was killed while it wrote has left beside its target."""
-    for left in out.parent.glob(f".{glob.escape(out.name)}.*.part"):
-        left.unlink(missing_ok=True)
-
-
-def _file(out: Path, name: str) -> Path:
-    return out.with_name(f"{out.name}.{writers.SUFFIXES.get(name, name)}")
+def _said(error: Exception) -> str:
+    """What failed in a recording, in a line."""
+    if isinstance(error, MemoryError):
+        return "not enough memory for it"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}".rstrip(".: ")
 
 
 def transcriber(
@@ -209,47 +184,10 @@ def transcriber(
     if unknown:
         raise RecipeError(f"--format {', '.join(unknown)}: not known. There are: {', '.join(writers.FORMATS)}.")
     text = read_text(passage) if passage else None
+    if text is not None and not has_words(text, language):
+        raise InputError(f"{passage}: no words to be read in it.")
     opened = open_model(model, runtime)
     known = opened.whisper.generation.lang_to_id if opened.whisper.generation.is_multilingual else {"<|en|>": 0}
     if language and f"<|{language}|>" not in known:
         raise RecipeError(f"--language {language}: this model knows {', '.join(sorted(name[2:-2] for name in known))}.")
     return Transcriber(opened, language=language, beams=beams, formats=list(formats), passage=text)
-
-
-def find(sources: list[Path], out: Path | None) -> list[Work]:
-    """The recordings that are meant: files, and audio files in folders, in order of their names.
-
-    Raises:
-        InputError: a source that does not exist, a folder without audio.
-    """
-    found: list[tuple[Path, Path]] = []
-    problems = []
-    for source in sources:
-        if source.is_dir():
-            files = sorted(file for file in source.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES)
-            found += [(file, file.relative_to(source)) for file in files if file.is_file()]
-            if not files:
-                problems.append(f"{source}: no audio file in it.")
-        elif source.is_file():
-            found.append((source, Path(source.name)))
-        else:
-            problems.append(f"{source}: no such file or folder.")
-    if problems:
-        raise InputError(*problems)
-    return list(_placed(found, out))
-
-
-def _placed(found: list[tuple[Path, Path]], out: Path | None) -> Iterator[Work]:
-    """Where each transcript goes: the recording's name without its suffix, unless two would share it."""
-    stems = Counter(place.with_suffix("") for _, place in found)
-    wholes = Counter(place for _, place in found)
-    for number, (file, place) in enumerate(found, 1):
-        target = place.with_suffix("") if stems[place.with_suffix("")] == 1 else place
-        if wholes[place] > 1:  # two folders with the same names
-            target = target.with_name(f"{target.name}-{number}")
-        yield Work(file, str(file), out / target if out else None)
-
-
-def from_standard_input(out: Path | None) -> Work:
-    """One recording, whole: an audio file of any kind."""
-    return Work(sys.stdin.buffer.read(), "standard input", out / "standard_input" if out else None)

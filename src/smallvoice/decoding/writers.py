@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
+from smallvoice.decoding.cues import Spoken, apart, cues
 from smallvoice.decoding.long_form import Segment
+from smallvoice.decoding.word_times import Word
+from smallvoice.storage import json_text
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,26 @@ class Transcript:
 
 
 def as_json(transcript: Transcript) -> str:
-    return json.dumps({**transcript.facts, **content(transcript)}, ensure_ascii=False, indent=1) + "\n"
+    return json_text({**transcript.facts, **content(transcript)}, indent=1) + "\n"
+
+
+def from_json(found: dict[str, Any]) -> Transcript | None:
+    """The inverse of `as_json`; None where somebody has changed the file so that it is no transcript."""
+    facts = {name: value for name, value in found.items() if name not in _CONTENT}
+    try:
+        segments = [
+            Segment(**{**segment, "words": [Word(**word) for word in segment["words"]]})
+            for segment in found["segments"]
+        ]
+        transcript = Transcript(found["duration_s"], found["language"], segments, facts)
+        for write in (as_textgrid, as_csv):  # which use every time and number
+            write(transcript)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    return transcript
+
+
+_CONTENT = ("duration_s", "language", "text", "segments")
 
 
 def content(transcript: Transcript) -> dict[str, Any]:
@@ -44,19 +65,17 @@ def as_text(transcript: Transcript) -> str:
 
 
 def as_srt(transcript: Transcript) -> str:
-    cues = (
-        f"{number}\n{_clock(segment.start_s, ',')} --> {_clock(segment.end_s, ',')}\n{segment.text}\n"
-        for number, segment in enumerate(transcript.segments, 1)
+    return "\n".join(
+        f"{number}\n{_clock(start_s, ',')} --> {_clock(end_s, ',')}\n{text}\n"
+        for number, (start_s, end_s, text) in enumerate(cues(transcript.segments, transcript.duration_s), 1)
     )
-    return "\n".join(cues)
 
 
 def as_vtt(transcript: Transcript) -> str:
-    cues = (
-        f"\n{_clock(segment.start_s, '.')} --> {_clock(segment.end_s, '.')}\n{escape(segment.text)}\n"
-        for segment in transcript.segments
+    return "WEBVTT\n" + "".join(
+        f"\n{_clock(start_s, '.')} --> {_clock(end_s, '.')}\n{escape(text)}\n"
+        for start_s, end_s, text in cues(transcript.segments, transcript.duration_s)
     )
-    return "WEBVTT\n" + "".join(cues)
 
 
 def as_csv(transcript: Transcript) -> str:
@@ -73,8 +92,11 @@ def as_csv(transcript: Transcript) -> str:
 
 def as_textgrid(transcript: Transcript) -> str:
     """Praat's long form, with a tier of segments and one of words."""
-    tiers = [(name, _intervals(spoken, transcript.duration_s)) for name, spoken in _tiers(transcript)]
-    end = f"{transcript.duration_s:.3f}"
+    found = list(_tiers(transcript))
+    # Many words at the end of a very short recording may need a few milliseconds more than there are.
+    end_s = max([transcript.duration_s, *(spoken[-1][1] for _, spoken in found if spoken)])
+    tiers = [(name, _intervals(spoken, end_s)) for name, spoken in found]
+    end = f"{end_s:.3f}"
     lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {end}"]
     lines += ["tiers? <exists>", f"size = {len(tiers)}", "item []:"]
     for number, (name, intervals) in enumerate(tiers, 1):
@@ -128,24 +150,15 @@ SUFFIXES = {"textgrid": "TextGrid"}
 """Of files, where it is not the format's name."""
 
 
-def _tiers(transcript: Transcript) -> Iterator[tuple[str, list[tuple[float, float, str]]]]:
+def _tiers(transcript: Transcript) -> Iterator[tuple[str, list[Spoken]]]:
     """Segments and words, made not to overlap: neither Praat nor ELAN takes that in one tier."""
     segments = [(segment.start_s, segment.end_s, segment.text) for segment in transcript.segments]
     words = [(word.start_s, word.end_s, word.text) for segment in transcript.segments for word in segment.words]
     for name, spoken in (("segments", segments), ("words", words)):
-        yield name, list(_apart(spoken, transcript.duration_s))
+        yield name, list(apart(spoken, transcript.duration_s))
 
 
-def _apart(spoken: list[tuple[float, float, str]], duration_s: float) -> Iterator[tuple[float, float, str]]:
-    """Each begins when the one before has ended at the earliest, and lasts a millisecond at least."""
-    end, reached = round(1000 * duration_s), 0
-    for following, (start_s, end_s, text) in zip(range(len(spoken) - 1, -1, -1), spoken, strict=True):
-        start = max(reached, min(round(1000 * start_s), end - following - 1))
-        reached = max(start + 1, min(round(1000 * end_s), end - following))
-        yield start / 1000, reached / 1000, text
-
-
-def _intervals(spoken: list[tuple[float, float, str]], duration_s: float) -> list[tuple[float, float, str]]:
+def _intervals(spoken: list[Spoken], duration_s: float) -> list[Spoken]:
     """The whole of the recording in intervals, silence as empty ones."""
     found, reached = [], 0.0
     for start_s, end_s, text in spoken:

@@ -1,4 +1,4 @@
-"""A passage read aloud: what was read as it stands, left out, added, taken for another word, and put right.
+"""A passage read aloud: what was read as it stands, left out, added, taken for another word, put right, not reached.
 
 The counts of a running record, as reading tutors and clinics take them. Words correct per minute (WCPM) is the usual
 measure of fluency (Hasbrouck & Tindal, 2006): words read correctly, those that the reader put right among them, divided
@@ -7,16 +7,19 @@ by the minutes from the first word to the last.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import groupby
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from smallvoice.scoring.normalize import CHILD, for_language, is_english
+from smallvoice.scoring.normalize import CHILD, Normaliser, for_language, is_english
 from smallvoice.scoring.word_errors import AlignedWord, align_all
 
 ALIKE = 0.5
 """So similar (1 minus the edit distance over the longer word) is an attempt at the word that follows."""
+BRIDGES = frozenset(["actually", "er", "hmm", "no", "oh", "oops", "sorry", "uh", "um", "wait", "whoops"])
+"""Said between an attempt and the right word (Levelt, 1983: editing terms), as is `i mean`."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,9 @@ class Reading:
     words: int
     correct: int
     omitted: int
+    """Up to the last word that was read."""
+    not_reached: int
+    """Behind the last word that was read: the reader stopped, or was stopped."""
     inserted: int
     """Beside repetitions and attempts."""
     substituted: int
@@ -41,12 +47,17 @@ class Reading:
         return 60 * self.correct / self.seconds if self.seconds else None
 
     def as_dict(self) -> dict[str, Any]:
-        names = ("words", "correct", "omitted", "inserted", "substituted", "self_corrected", "repeated", "seconds")
+        """`COLUMNS`, each with its number."""
         rate = self.correct_per_minute
         return {
-            **{name: getattr(self, name) for name in names},
+            **{name: getattr(self, name) for name in self.__dataclass_fields__},
+            "seconds": None if self.seconds is None else round(self.seconds, 3),
             "words_correct_per_minute": None if rate is None else round(rate, 1),
         }
+
+
+COLUMNS = (*Reading.__dataclass_fields__, "words_correct_per_minute")
+"""Of a table of readings, behind the recording."""
 
 
 def assess(
@@ -62,47 +73,164 @@ def assess(
     Returns:
         The counts, and the passage word by word.
     """
-    rules = CHILD if is_english(language) else for_language(language)
+    rules = _rules(language)
     steps = align_all([rules.reference(passage)], [rules.tokens(heard)])[0]
-    correct = sum(step.kind == "equal" for step in steps)
-    inserted, attempted, repeated = _added(steps)
+    read = max((place + 1 for place, step in enumerate(steps) if step.reference and step.hypothesis), default=0)
+    added = _added(steps)
     reading = Reading(
         words=sum(step.reference is not None for step in steps),
-        correct=correct,
-        omitted=sum(step.kind == "deletion" for step in steps),
-        inserted=inserted,
+        correct=sum(step.kind == "equal" for step in steps),
+        omitted=sum(step.kind == "deletion" for step in steps[:read]),
+        not_reached=sum(step.kind == "deletion" for step in steps[read:]),
+        inserted=added.inserted,
         substituted=sum(step.kind == "substitution" for step in steps),
-        self_corrected=attempted,
-        repeated=repeated,
+        self_corrected=len(added.put_right),
+        repeated=added.repeated,
         seconds=seconds,
     )
     return reading, steps
 
 
-def _added(steps: Sequence[AlignedWord]) -> tuple[int, int, int]:
-    """How many insertions are words of their own, how many words were put right, how many were said again.
+def has_words(passage: str, language: str | None = "en") -> bool:
+    """Whether there is anything to read."""
+    return bool(_rules(language).reference(passage))
 
-    Words added before a correct one are an attempt at it if the last of them is like it; they are repetitions if they
-    are the words that come next, or those that came before.
+
+def _rules(language: str | None) -> Normaliser:
+    return CHILD if is_english(language) else for_language(language)
+
+
+@dataclass
+class _Added:
+    """What words are that stand beside the passage's."""
+
+    inserted: int = 0
+    put_right: set[int] = field(default_factory=set)
+    """Places of the steps that were attempted before."""
+    repeated: int = 0
+
+
+def _added(steps: Sequence[AlignedWord]) -> _Added:
+    """All insertions, each run taken where it explains most.
+
+    The alignment does not say whether in `the big the small` the first two words were added or the middle two.
     """
-    inserted = attempted = repeated = 0
-    place = 0
-    for added, group in groupby(steps, key=lambda step: step.kind == "insertion"):
-        run = list(group)
-        if added:
-            words = [step.hypothesis or "" for step in run]
-            after = [step.hypothesis for step in steps[place + len(run) : place + 2 * len(run)]]
-            before = [step.hypothesis for step in steps[max(0, place - len(run)) : place]]
-            following = steps[place + len(run)] if place + len(run) < len(steps) else None
-            if words in (after, before):
-                repeated += len(words)
-            elif following and following.kind == "equal" and alike(words[-1], following.reference or ""):
-                attempted += 1
-                inserted += len(words) - 1
+    total = _Added()
+    for start, end in _runs(steps):
+        readings = [_explained(steps, *shifted) for shifted in _shifted(steps, start, end)]
+        best = min(readings, key=lambda found: (found.inserted, len(found.put_right)))
+        total.inserted += best.inserted
+        total.repeated += best.repeated
+        total.put_right |= best.put_right
+    return total
+
+
+def _runs(steps: Sequence[AlignedWord]) -> Iterator[tuple[int, int]]:
+    """Where insertions begin and end."""
+    start = None
+    for place, step in enumerate([*steps, None]):
+        added = step is not None and step.kind == "insertion"
+        if added and start is None:
+            start = place
+        elif not added and start is not None:
+            yield start, place
+            start = None
+
+
+def _shifted(steps: Sequence[AlignedWord], start: int, end: int) -> Iterator[tuple[list[str], list[int]]]:
+    """The words that may be the added ones, and the places of the steps behind them that were read."""
+    heard = [step.hypothesis for step in steps]
+    first = start
+    while first > 0 and steps[first - 1].reference and heard[first - 1] == heard[end - (start - first) - 1]:
+        first -= 1
+    last = end
+    while last < len(steps) and steps[last].reference and heard[last] == heard[start + (last - end)]:
+        last += 1
+    for begin in range(first, start + last - end + 1):
+        words = [word or "" for word in heard[begin : begin + end - start]]
+        behind = [*range(begin, start), *range(max(end, end + begin - start), len(steps))]
+        read = next((at for at, place in enumerate(behind) if not (steps[place].reference and heard[place])), None)
+        yield words, behind[:read]
+
+
+def _explained(steps: Sequence[AlignedWord], words: list[str], behind: list[int]) -> _Added:
+    """Words added before steps that were read: attempts at them, repetitions, or words of their own.
+
+    They are taken from the last one backwards, for a reader may begin again more than once.
+    """
+    found = _Added()
+    while words:
+        plain = _without_bridge(words)
+        following = (steps[behind[0]].reference or "") if behind else ""
+        if following.startswith(words[-1]):  # `no` before `not`
+            plain = words
+        size = _size_of_restart(steps, plain, behind)
+        if not size:
+            break
+        words, said = plain[:-size], plain[-size:]
+        for word, place in zip(said, behind, strict=False):
+            if word == steps[place].hypothesis:
+                found.repeated += 1
             else:
-                inserted += len(words)
-        place += len(run)
-    return inserted, attempted, repeated
+                found.put_right.add(place)
+    found.inserted = len(words)
+    return found
+
+
+def _size_of_restart(steps: Sequence[AlignedWord], words: list[str], behind: list[int]) -> int:
+    """How many of the last words are those behind them, said before; 0 if none.
+
+    All of them are the same or attempts at the right ones; or some are the same, so that the reader went back to them,
+    and what is between was put right whatever it was.
+    """
+    read = [steps[place] for place in behind[: len(words)]]
+    for partly in (False, True):
+        for size in range(len(read), 0, -1):
+            pairs = list(zip(words[-size:], read, strict=False))
+            same = [word == step.hypothesis for word, step in pairs]
+            near = [word == step.hypothesis or alike(word, step.reference or "") for word, step in pairs]
+            enough = any(same) and 2 * sum(near) >= size if partly else all(near)
+            if enough and all(word == step.hypothesis or step.kind == "equal" for word, step in pairs):
+                return size
+    return 0
+
+
+def _without_bridge(words: list[str]) -> list[str]:
+    """Words without what is said between an attempt and the right word."""
+    kept = list(words)
+    while kept:
+        if kept[-2:] == ["i", "mean"]:
+            kept = kept[:-2]
+        elif kept[-1] in BRIDGES:
+            kept.pop()
+        else:
+            break
+    return kept
+
+
+def as_table(readings: Sequence[dict[str, Any]]) -> str:
+    """Readings for a terminal, a line each; the columns are the keys of the first."""
+    names = [name.removeprefix("words_").replace("_", " ") for name in readings[0]]
+    rows = [names, *([_shown(value) for value in reading.values()] for reading in readings)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(cell.ljust(width) if place == 0 else cell.rjust(width) for place, (cell, width) in enumerate(columns))
+        for columns in (list(zip(row, widths, strict=True)) for row in rows)
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def as_csv(readings: Sequence[dict[str, Any]]) -> str:
+    """Readings for a spreadsheet, a row each; what is not known is empty."""
+    file = io.StringIO()
+    rows = csv.DictWriter(file, list(readings[0]), lineterminator="\n")
+    rows.writeheader()
+    rows.writerows(readings)
+    return file.getvalue()
+
+
+def _shown(value: Any) -> str:
+    return "–" if value is None else str(value)
 
 
 def alike(attempt: str, word: str) -> bool:

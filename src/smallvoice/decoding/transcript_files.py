@@ -1,0 +1,121 @@
+"""The files of a transcript: which are there, of which recording and by which model, and what is still to be written.
+
+The JSON holds the whole transcript and is written first, so that every other format is made from it and nothing is
+decoded twice. It lists the formats that are finished (`formats`), and those that smallvoice has written before and
+that are not of this transcript (`older`): both may be written over, and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from smallvoice.decoding import writers
+from smallvoice.decoding.recordings import State, Work
+from smallvoice.decoding.writers import Transcript
+from smallvoice.errors import InputError, SmallvoiceError
+from smallvoice.storage import SCHEMA_VERSION, read_json, write_text
+
+_SUFFIXES = "|".join(writers.SUFFIXES.get(name, name) for name in writers.FORMATS)
+_HALF_WRITTEN = re.compile(rf"\..+\.({_SUFFIXES})\.\w{{8}}\.part")
+
+
+@dataclass(frozen=True)
+class Files:
+    """What smallvoice has written at a target."""
+
+    out: Path
+    """Without a suffix."""
+    kept: dict[str, Any]
+    """The JSON; empty where there is none, or it is somebody else's."""
+
+    @property
+    def recording(self) -> dict[str, Any]:
+        """The `id` and `state` of the recording; empty where there is no transcript, or it does not say."""
+        found: dict[str, Any] = self.kept.get("recording", {})
+        return found
+
+    def has(self, key: str, formats: list[str]) -> bool:
+        """Whether the formats are finished, of the transcript of this key."""
+        return self.kept.get("key") == key and not self._missing(key, formats)
+
+    def transcript(self, key: str) -> Transcript | None:
+        """What was decoded before with this key."""
+        if self.kept.get("key") != key:
+            return None
+        return writers.from_json({"schema_version": SCHEMA_VERSION, **self.kept})
+
+    def require_ours(self, formats: list[str]) -> None:
+        """Refuse to write over a file that smallvoice has not written: a reference, an annotation.
+
+        Raises:
+            InputError: there is one.
+        """
+        ours = self._ours()
+        for name in formats:
+            if name not in ours and _file(self.out, name).exists():
+                raise InputError(
+                    f"{_file(self.out, name)}: is there, and smallvoice has not written it. Take another --out."
+                )
+
+    def write(self, transcript: Transcript, formats: list[str]) -> None:
+        """Every format that is not finished, whole: the JSON before them, and again when all are there."""
+        key = transcript.facts["key"]
+        missing = self._missing(key, formats)
+        finished = (set(self.kept.get("formats", [])) if self.kept.get("key") == key else set()) - missing | {"json"}
+        older = self._ours() | missing
+        if missing - {"json"}:
+            self._write_json(transcript, finished, older - finished)
+        for name in sorted(missing - {"json"}):
+            write_text(_file(self.out, name), writers.FORMATS[name](transcript))
+        self._write_json(transcript, finished | missing, older - finished - missing)
+
+    def _write_json(self, transcript: Transcript, formats: set[str], older: set[str]) -> None:
+        transcript.facts.update(formats=sorted(formats), older=sorted(older))
+        write_text(_file(self.out, "json"), writers.as_json(transcript))
+
+    def _missing(self, key: str, formats: list[str]) -> set[str]:
+        finished = self.kept.get("formats", []) if self.kept.get("key") == key else []
+        return {name for name in formats if name not in finished or not _file(self.out, name).is_file()}
+
+    def _ours(self) -> set[str]:
+        return {*self.kept.get("formats", []), *self.kept.get("older", [])}
+
+
+def place(work: Work, state: State) -> Files:
+    """Where the transcript of a recording goes: to where it was before, else to the first name that is nobody else's.
+
+    So a recording keeps its name when others come or go, and a folder may be moved.
+    """
+    found = [Files(out, _kept(out)) for out in work.targets]
+    alone = [files for files in found if files.out not in work.shared]
+    own = [files for files in found if files.recording.get("id") == work.id]
+    moved = [files for files in alone if files.recording.get("state") == state]
+    free = [files for files in alone if "id" not in files.recording]
+    return [*own, *moved, *free, found[-1]][0]
+
+
+def _kept(out: Path) -> dict[str, Any]:
+    """The JSON that smallvoice has written before; nothing where there is none, or it is somebody else's."""
+    try:
+        content = read_json(_file(out, "json"))
+    except SmallvoiceError:
+        return {}
+    lists = [content.get("formats"), content.get("older", [])]
+    ours = all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists)
+    return content if ours and isinstance(content.get("recording", {}), dict) else {}
+
+
+def remove_half_written(works: Iterable[Work]) -> None:
+    """What a process that was killed while it wrote has left; whoever calls this has the folder for itself."""
+    for folder in {target.parent for work in works for target in work.targets}:
+        for left in folder.glob(".*.part"):
+            if _HALF_WRITTEN.fullmatch(left.name):
+                left.unlink(missing_ok=True)
+
+
+def _file(out: Path, name: str) -> Path:
+    return out.with_name(f"{out.name}.{writers.SUFFIXES.get(name, name)}")
