@@ -1,4 +1,4 @@
-"""The report of a run as people see it: desktop and phone, light and dark, each a PNG of the top and of a section.
+"""The report of a run as people see it: the top of the page on a desktop and on a phone, a PNG each.
 
     python benchmarks/screenshots.py RUN/report.html docs/images
 

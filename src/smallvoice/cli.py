@@ -169,10 +169,11 @@ def compare(
     fail_unless
         Exit with 3 unless the verdict is this; for CI.
     """
-    given = [f"resamples={resamples}"] if resamples is not None else []
-    content = recipes.apply_overrides({}, [f"evaluate.{item}" for item in (*given, *set)])
-    rule = recipes.build(content, where="--set").evaluate
-    kept = {path.stem: path for path in retention}
+    given = {} if resamples is None else {"resamples": resamples}
+    content = recipes.apply_overrides({"evaluate": given}, [f"evaluate.{item}" for item in set])
+    judging.require_settings(content["evaluate"])
+    rule = recipes.build(content, where="compare").evaluate
+    kept = judging.names_of(retention)
     analysis = judging.compare(before, after, *others, seeds=seeds, out=out, recipe=rule, retention=kept)
     answer(analysis, common)
     judging.require_outcome(analysis, fail_unless)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from smallvoice.errors import Finding, InputError
+from smallvoice.errors import Finding, InputError, RecipeError
 from smallvoice.recipe import EvaluateRecipe
 from smallvoice.storage import read_json, write_json
 from smallvoice.terminal import console
@@ -48,6 +48,11 @@ def compare(
         names = [str(path) for path in (before, after, *seeds)]
         rows = hypotheses.pooled(rows[0], [rows[1], *(hypotheses.read(path) for path in seeds)], names)
     kept = {name: read_json(path) for name, path in (retention or {}).items()}
+    asked = [rows[0][0].get("system"), rows[1][0].get("system")]
+    for name, other in kept.items():
+        compared = list((other.get("systems") or {}).values())
+        if compared != asked:
+            raise InputError(f"{name}: other speech was compared for {compared}, and here are {asked}.")
     analysis = comparing.compare(*rows, recipe, names=(str(before), str(after)), retention=kept)
     if others:
         names = [str(path) for path in (before, after, *others)]
@@ -58,6 +63,36 @@ def compare(
     if others:
         console.print(systems_table(analysis["pairs"], names))
     return analysis
+
+
+def names_of(comparisons: Sequence[Path]) -> dict[str, Path]:
+    """A name for each set of other speech: its file's, or its folder's where the file has the name that runs give it.
+
+    Raises:
+        InputError: two have one name.
+    """
+    named: dict[str, Path] = {}
+    for path in comparisons:
+        name = path.resolve().parent.name if path.name == "comparative_analysis.json" else path.stem
+        if name in named:
+            raise InputError(f"{named[name]} and {path}: two sets of other speech are called {name}; rename a file.")
+        named[name] = path
+    return named
+
+
+_SETTINGS = ("age_bands", "min_speakers", "retention_margin", "resamples", "confidence", "seed")
+"""Of the recipe's evaluate part, what a comparison looks at."""
+
+
+def require_settings(given: Iterable[str]) -> None:
+    """Refuse settings that a comparison does not look at.
+
+    Raises:
+        RecipeError: which, and what there is.
+    """
+    unread = [name for name in given if name not in _SETTINGS]
+    if unread:
+        raise RecipeError(f"--set {', '.join(unread)}: compare does not look at it. There are: {', '.join(_SETTINGS)}.")
 
 
 def require_outcome(analysis: dict[str, Any], outcome: str | None) -> None:

@@ -19,7 +19,7 @@ from smallvoice import recipe_file as recipes
 from smallvoice.corpus.utterance import open_corpus
 from smallvoice.errors import InputError, RecipeError
 from smallvoice.model import weights
-from smallvoice.recipe import CorpusRecipe, Recipe, RetentionRecipe
+from smallvoice.recipe import CorpusRecipe, EvaluateRecipe, Recipe, RetentionRecipe
 from smallvoice.reporting.card import write_card
 from smallvoice.run_folder import RunFolder
 from smallvoice.storage import digest, locked, read_json, read_marker, remove_marker, write_json, write_marker
@@ -82,7 +82,7 @@ class _Run:
         rate = machine.matmul_gflops()
         prepared = self._prepare()
         rule = recipe.evaluate
-        asked = [rule.split, rule.select, rule.columns, rule.age_bands, rule.confidence, recipes.as_dict(recipe.decode)]
+        asked = [rule.split, rule.select, rule.columns, recipes.as_dict(recipe.decode)]
         model = weights.fingerprint(recipe.model.base)
         if self._nobody_is_tested():
             self._train_stage(prepared, model)
@@ -266,7 +266,7 @@ class _Run:
             out=folder.path,
             decode=recipe.decode,
             language=recipe.corpus.language,
-            scoring=recipe.evaluate,
+            scoring=EvaluateRecipe(columns=recipe.evaluate.columns),  # other rules do not need another decoding
         )
 
     def _compare(self) -> object:

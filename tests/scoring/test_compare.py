@@ -18,7 +18,7 @@ from smallvoice.recipe import EvaluateRecipe
 from smallvoice.scoring import compare, hypotheses, systems, verdict
 from smallvoice.scoring.scores import score
 from smallvoice.scoring.table import comparison_table
-from smallvoice.storage import write_jsonl
+from smallvoice.storage import write_json, write_jsonl
 
 QUICK = EvaluateRecipe(resamples=500)
 HOSTILE = [
@@ -355,6 +355,78 @@ def test_speech_of_nobody_who_is_known_is_no_evidence() -> None:
     assert compare.compare(many("base", BAD), many("tuned", {}), QUICK)["verdict"]["outcome"] == "better"
 
 
+def test_rows_of_nobody_beside_a_few_speakers_do_not_make_them_many() -> None:
+    """Six who did not change, and 200 rows of nobody knows whom that did."""
+    base, tuned = many("base", BAD)[:60], many("tuned", BAD)[:60]
+    gain = [
+        [
+            {**each, "id": f"n{number}", "speaker": None, "recording": f"R{number}", "hypothesis": text}
+            for number, each in enumerate(200 * rows[:1])
+        ]
+        for rows, text in ((base, ""), (tuned, base[0]["reference"]))
+    ]
+    found = compare.compare([*base, *gain[0]], [*tuned, *gain[1]], QUICK)
+    assert found["verdict"]["outcome"] == "no evidence"
+    assert "all rows without one as one more" in found["bootstrap"]["unit"]
+
+
+def test_a_column_called_age_hides_nobody() -> None:
+    rows = [{**each, "age": "yn"[number % 2]} for number, each in enumerate(many("base", {}))]
+    worse = [{**each, "system": "tuned"} for each in rows]
+    found = compare.compare(rows, worse, QUICK)
+    assert "age (column)" in found["groups"] and "age" not in found["groups"]
+    assert [group["group"] for group in found["by_age"]] == ["5–7", "8–10"]
+
+
+def test_columns_of_the_users_own_called_seed_or_utterance_are_columns() -> None:
+    rows = [{**each, "seed": number % 2, "utterance": "q"} for number, each in enumerate(many("base", BAD))]
+    both = compare.compare(rows, [{**each, "system": "tuned"} for each in rows], QUICK)
+    assert both["seeds"] == 1 and both["utterances"] == len(rows)
+    assert [group["group"] for group in both["groups"]["seed"]] == ["0", "1"]
+    odd = [{**each, "seed": [1], "utterance": {}} for each in rows]
+    assert score(odd)["utterances"] == len(rows)
+
+
+def test_an_interval_beyond_every_number_is_no_error() -> None:
+    errors = [(1, 80), (60, 1), (2, 90)]
+    rows = [[], []]
+    for speaker, pair in enumerate(errors):
+        for side, wrong in enumerate(pair):
+            said = " ".join(["cat"] * 90)
+            heard = " ".join(["dog"] * wrong + ["cat"] * (90 - wrong))
+            facts = {"id": str(speaker), "speaker": f"S{speaker}", "system": "ab"[side], "language": "en"}
+            rows[side].append({**facts, "reference": said, "hypothesis": heard})
+    both = compare.compare(*rows, EvaluateRecipe(resamples=10, confidence=0.9999))
+    assert_strict_json(both)
+
+
+def test_other_speech_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_jsonl(tmp_path / "a.jsonl", many("base", BAD))
+    write_jsonl(tmp_path / "b.jsonl", many("tuned", {}))
+    files = [str(tmp_path / name) for name in ("a.jsonl", "b.jsonl")]
+    kept = []
+    for name, lost in (("kids", {0: "THE SMALL CHOICE"}), ("adults", {})):
+        (tmp_path / name).mkdir()
+        kept.append(str(tmp_path / name / "comparative_analysis.json"))
+        write_json(Path(kept[-1]), compare.compare(many("base", {}), many("tuned", lost), QUICK))
+
+    def ends(*arguments: str, code: int) -> str:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["compare", *files, *arguments])
+        assert ended.value.code == code
+        return " ".join(capsys.readouterr().err.split())
+
+    assert "kids loses more than 1 point" in ends("--retention", *kept, "--fail-unless", "better", code=3)
+    assert "kids loses more" in ends("--retention", *kept[::-1], "--fail-unless", "better", code=3), "in any order"
+    ends("--retention", kept[1], "--fail-unless", "better", code=0)
+    assert "two sets of other speech are called kids" in ends("--retention", kept[0], kept[0], code=1)
+    write_json(tmp_path / "other.json", compare.compare(many("foo", {}), many("bar", {}), QUICK))
+    assert "compared for ['foo', 'bar']" in ends("--retention", str(tmp_path / "other.json"), code=1)
+    write_json(tmp_path / "odd.json", {"systems": {"a": "base", "b": "tuned"}})
+    assert "no comparative_analysis.json" in ends("--retention", str(tmp_path / "odd.json"), code=1)
+    assert "compare does not look at it" in ends("--set", "split=dev", code=1)
+
+
 def test_the_fewest_speakers_of_a_group_can_be_set() -> None:
     both = compare.compare(many("base", BAD), many("tuned", {}), EvaluateRecipe(resamples=100, min_speakers=1000))
     assert both["gaps"] == {} and both["min_speakers"] == 1000
@@ -429,7 +501,7 @@ def test_seeds_are_pooled_and_speakers_stay_the_units() -> None:
     pooled, first, second = (each["overall"]["raw"] for each in (both, one, two))
     assert pooled["b"]["wer"] == pytest.approx((first["b"]["wer"] + second["b"]["wer"]) / 2)
     assert pooled["a"]["wer"] == first["a"]["wer"] and pooled["a"]["interval"] == pytest.approx(first["a"]["interval"])
-    assert [group["group"] for group in both["groups"]["seed"]] == ["seed 1", "seed 2"]
+    assert [group["group"] for group in both["groups"]["pooled seed"]] == ["seed 1", "seed 2"]
     assert both["matched_pairs"] == one["matched_pairs"]
     assert "2 seeds pooled" in str(comparison_table(both).title)
 

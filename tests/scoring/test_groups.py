@@ -56,9 +56,21 @@ def test_groups_come_youngest_first_and_hold_every_row_once() -> None:
 
 
 def test_the_unit_is_the_speaker_else_the_recording() -> None:
-    assert groups.unit_of({"id": "u", "speaker": "S1", "recording": "R1"}) == ("speaker", "S1")
-    assert groups.unit_of({"id": "u", "speaker": None, "recording": "R1"}) == ("recording", "R1")
-    assert groups.unit_of({"id": "u"}) == ("utterance", "u")
+    assert groups.units([{"id": "u", "speaker": "S1", "recording": "R1"}]) == [("speaker", "S1")]
+    assert groups.units([{"id": "u", "speaker": None, "recording": "R1"}]) == [("recording", "R1")]
+    assert groups.units([{"id": "u"}]) == [("utterance", "u")]
+
+
+def test_rows_without_a_speaker_may_all_be_one_voice() -> None:
+    rows = [{"id": "a", "speaker": "S1"}, {"id": "b", "recording": "R1"}, {"id": "c", "recording": "R2"}]
+    assert groups.units(rows) == [("speaker", "S1"), ("speaker", "unknown"), ("speaker", "unknown")]
+
+
+def test_a_column_does_not_take_the_place_of_a_grouping_of_its_name() -> None:
+    rows = [
+        {"id": str(n), "reference": "a", "age": "yn"[n], "duration": "ls"[n], "duration_s": 1 + 4 * n} for n in (0, 1)
+    ]
+    assert set(groups.by_columns(rows)) == {"age (column)", "duration", "duration (column)"}
 
 
 def test_groups_by_signal_to_noise_come_in_order() -> None:

@@ -216,6 +216,8 @@ def test_columns_of_a_table_are_named_or_refused(tmp_path: Path) -> None:
     assert scores["wer"]["raw"]["interval"] is not None, "two speakers are known"
     by_task = {group["group"]: group["wer"]["normalised"]["errors"] for group in scores["groups"]["task"]}
     assert by_task == {"sentences": 1, "words": 0}
+    swapped = "id,hypothesis\nu1,a b\n", "ID,Normalized_Text\nu1,a c\n"
+    assert score(texts.pair(*write_both(tmp_path, *swapped, ".csv")).rows)["wer"]["raw"]["words"] == 2
     for odd, problem in (
         ("u1\ta b\tc d\n", "3 columns, expected 2"),
         ("name\ttext\nu1\ta\n", "without a column of ids"),
@@ -239,6 +241,7 @@ HUGE = "1" + 400 * "0"
         (".jsonl", f'{{"id": {5000 * "9"}, "text": "a"}}\n'),
         (".jsonl", 100_000 * "["),
         (".json", 100_000 * "["),
+        (".jsonl", '{"id": "1", "text": "a", "seed": [1], "utterance": {}, "split": 3, "flags": "x", "beams": []}\n'),
         (".tsv", "\t\n\ta\n"),
         (".csv", 'u1,"a\n'),
         (".stm", "r 1 a 0 1e400 x\n"),

@@ -98,6 +98,9 @@ def evaluate(
         raise InputError(
             f"{corpus_folder}: {f'no utterance of {split} fits {select!r}' if select else f'{split} is empty'}."
         )
+    for name in scoring.columns:
+        if all(row.get(name) is None for row in rows):
+            log.warning("No utterance has a column %r of its own.", name)
     silent = silence.probe(engine, language or _first_language(rows), decode.batch_size)
     write_jsonl(path, rows)
     partial.remove()

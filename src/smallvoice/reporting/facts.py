@@ -127,7 +127,8 @@ def stages(provenance: Json) -> list[tuple[str, str]]:
     ]
     energies = [float(stage["energy_j"]) for stage in found.values() if stage.get("energy_j") is not None]
     whole = sum(energies) if len(energies) == len(found) else None
-    return [*rows, ("in all", _cost(sum(float(stage["seconds"]) for stage in found.values()), whole))]
+    known = "in all, as far as known" if any(stage.get("last_part") for stage in found.values()) else "in all"
+    return [*rows, (known, _cost(sum(float(stage["seconds"]) for stage in found.values()), whole))]
 
 
 def _cost(seconds: float, energy_j: float | None) -> str:
@@ -149,6 +150,7 @@ def limits(recipe: Recipe, comparison: Json | None) -> str:
 def hashes(folder: RunFolder, split: str, corpus_facts: Json) -> Pairs:
     """The sha256 of the files that the page was made from, and the key of the corpus."""
     files = [folder.recipe, *(folder.hypotheses(system, split) for system in ("base", "tuned")), folder.comparison]
+    files += [folder.evaluation(split), folder.metrics, folder.trained_on, folder.provenance]
     found = [(str(path.relative_to(folder.path)), file_digest(path)) for path in files if path.is_file()]
     return [*found, *([("corpus", str(corpus_facts["key"]))] if corpus_facts.get("key") else [])]
 

@@ -135,12 +135,16 @@ def _render(**context: Any) -> str:
     return environment.get_template("template.html").render(count=wording.count, **context)
 
 
+_NEEDED = (
+    *("split", "overall", "verdict", "bootstrap", "details", "min_speakers", "seeds", "hallucination", "matched_pairs"),
+    *("retention", "by_age", "groups", "gaps", "by_speaker", "waterfall", "formatting", "not_decoded", "capped"),
+    *("without_flagged", "normalisers", "utterances", "speakers", "systems", "synthetic", "flagged"),
+)
+"""What the page shows of `comparative_analysis.json`."""
+
+
 def _of_this_version(comparison: dict[str, Any], path: Path) -> dict[str, Any]:
-    missing = [
-        name
-        for name in ("split", "overall", "verdict", "bootstrap", "details", "min_speakers")
-        if name not in comparison
-    ]
+    missing = [name for name in _NEEDED if name not in comparison]
     if missing:
         raise InputError(f"{path}: without {', '.join(missing)}: another smallvoice wrote it. Compare again.")
     return comparison

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from smallvoice.errors import InputError
 from smallvoice.recipe import EvaluateRecipe
 from smallvoice.scoring import (
     groups,
@@ -69,10 +70,7 @@ def compare(
     signs = {"a": hallucination.signs(a), "b": hallucination.signs(b)}
     buts = [but for name, found in {"age": by_age, **by_column}.items() for but in verdict.group_buts(name, found)]
     buts += verdict.loop_buts(signs["a"], signs["b"])
-    kept = {
-        name: {key: each[key] for key in ("utterances", "speakers")} | each["overall"]["normalised"]
-        for name, each in (retention or {}).items()
-    }
+    kept = {name: _other_speech(each, name) for name, each in (retention or {}).items()}
     lost = verdict.retention_buts(kept, evaluate.retention_margin)
     return {
         **scores.about(rows_a),
@@ -110,7 +108,7 @@ class Pair:
         self.counts_a = counts_a
         self.counts_b = counts_b
         self.evaluate = evaluate
-        self.units = [groups.unit_of(row) for row in rows]
+        self.units = groups.units(rows)
 
     def size(self, positions: list[int]) -> dict[str, int]:
         return {**scores.size(self.rows, positions), "units": len({self.units[position] for position in positions})}
@@ -179,10 +177,11 @@ class Pair:
         """How the intervals were made, or why there are none."""
         kinds = {self.units[position][0] for position in positions}
         num_units = len({self.units[position] for position in positions})
-        unit = next((kind for kind in ("speaker", "recording", "utterance") if kind in kinds), "speaker")
+        unit = ", else ".join(kind for kind in ("speaker", "recording", "utterance") if kind in kinds)
+        unnamed = ", and all rows without one as one more" if ("speaker", groups.UNNAMED) in set(self.units) else ""
         return {
             "method": significance.METHOD,
-            "unit": unit if len(kinds) < 2 else "speaker, else recording, else utterance",
+            "unit": f"{unit}{unnamed}",
             "units": num_units,
             "speakers": groups.num_speakers([self.rows[position] for position in positions]),
             "resamples": self.evaluate.resamples,
@@ -207,6 +206,19 @@ class Pair:
         return table
 
 
+def _other_speech(comparison: dict[str, Any], name: str) -> dict[str, Any]:
+    """What a comparison of both models on other speech says.
+
+    Raises:
+        InputError: it is no comparison.
+    """
+    try:
+        normalised: dict[str, Any] = comparison["overall"]["normalised"]
+        return {key: comparison[key] for key in ("utterances", "speakers")} | normalised
+    except (KeyError, TypeError):
+        raise InputError(f"{name}: what was compared on other speech is no comparative_analysis.json.") from None
+
+
 def _beams(rows_a: list[Row], rows_b: list[Row]) -> tuple[int, int] | None:
     """The beams that both were decoded with; None where a file does not say."""
     found = [rows[0].get("beams") for rows in (rows_a, rows_b)]
@@ -225,7 +237,9 @@ def _block(a: ErrorCounts, b: ErrorCounts, change: significance.Change) -> dict[
 
 def of_one_seed(rows: list[Row], each: list[_Each]) -> list[_Each]:
     """What belongs to the rows of the first seed: the same sentence twice is no second observation."""
-    return [one for row, one in zip(rows, each, strict=True) if row.get("seed") == rows[0].get("seed")]
+    return [
+        one for row, one in zip(rows, each, strict=True) if row.get(hypotheses.SEED) == rows[0].get(hypotheses.SEED)
+    ]
 
 
 def _list(interval: significance.Interval) -> list[float] | None:

@@ -52,7 +52,10 @@ def by_columns(rows: list[Row]) -> dict[str, dict[str, list[int]]]:
         Name of the grouping → group → positions of its rows, where there are at least two groups.
     """
     found = {}
-    for name, label in {**_GROUPINGS, **_own_columns(rows)}.items():
+    own = {
+        f"{name} (column)" if name in ("age", *_GROUPINGS) else name: each for name, each in _own_columns(rows).items()
+    }
+    for name, label in {**_GROUPINGS, **own}.items():
         members: dict[str, list[int]] = {}
         for position, row in enumerate(rows):
             members.setdefault(label(row) or "unknown", []).append(position)
@@ -91,7 +94,7 @@ _GROUPINGS: dict[str, Callable[[Row], str | None]] = {
 _NO_GROUP = frozenset(
     {"id", "system", "split", "reference", "hypothesis", "decoded", "speaker", "recording", "age_years", "gender"}
     | {"role", "duration_s", "num_tokens", "avg_logprob", "capped", "synthetic", "flags", "error", "schema_version"}
-    | {"utterance", "beams", "snr_db", "avg_logprob"}
+    | {"pooled utterance", "beams", "snr_db"}
 )
 
 
@@ -111,12 +114,22 @@ def _label(value: Any) -> str | None:
     return str(value)[:40] if isinstance(value, str | int) and value != "" else None
 
 
-def unit_of(row: Row) -> tuple[str, str]:
-    """The unit whose utterances are not independent: the speaker, else the recording, else the utterance."""
-    for kind in ("speaker", "recording"):
-        if row.get(kind) is not None:
-            return kind, str(row[kind])
-    return "utterance", str(row["id"])
+UNNAMED = "unknown"
+"""The unit of all rows without a speaker where others have one."""
+
+
+def units(rows: list[Row]) -> list[tuple[str, str]]:
+    """Of each row the unit whose utterances are not independent, as its kind and name.
+
+    The speaker; where nobody is known the recording, else the utterance. Where some are known all other rows are one
+    unit, for they may be one voice.
+    """
+    if num_speakers(rows):
+        return [("speaker", UNNAMED if row.get("speaker") is None else str(row["speaker"])) for row in rows]
+    return [
+        ("utterance", str(row["id"])) if row.get("recording") is None else ("recording", str(row["recording"]))
+        for row in rows
+    ]
 
 
 def num_speakers(rows: list[Row]) -> int:

@@ -27,6 +27,9 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
+SEED, UTTERANCE = "pooled seed", "pooled utterance"
+"""Columns of pooled rows: which seed, and the id of the utterance, which then occurs several times."""
+
 _TEXT = (_is_text, "missing or not text")
 _TEXT_OR_NULL = (lambda value: value is None or isinstance(value, str), "not text")
 _NUMBER_OR_NULL = (lambda value: value is None or is_number(value), "not a number")
@@ -34,6 +37,9 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(("id", "reference", "hypothesis"), _TEXT),
     **dict.fromkeys(("language", "speaker", "recording", "gender", "role"), _TEXT_OR_NULL),
     **dict.fromkeys(("age_years", "duration_s", "snr_db", "beams"), _NUMBER_OR_NULL),
+    **dict.fromkeys(
+        ("capped", "synthetic"), (lambda value: value is None or isinstance(value, bool), "not true or false")
+    ),
     "flags": (
         lambda value: value is None or (isinstance(value, list) and all(map(_is_text, value))),
         "no list of texts",
@@ -127,7 +133,7 @@ def pooled(before: list[Row], seeds: list[list[Row]], names: list[str]) -> tuple
     for number, (rows, name) in enumerate(zip(seeds, names[1:], strict=True), 1):
         check(rows, name)
         for row_a, row_b in zip(before, pair(before, rows, (names[0], name)), strict=True):
-            seed = {"id": f"{row_a['id']} seed {number}", "utterance": row_a["id"], "seed": f"seed {number}"}
+            seed = {"id": f"{row_a['id']} seed {number}", UTTERANCE: row_a["id"], SEED: f"seed {number}"}
             rows_a.append({**row_a, **seed})
             rows_b.append({**row_b, **seed, "system": seeds[0][0].get("system")})
     return rows_a, rows_b

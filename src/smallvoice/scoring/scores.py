@@ -76,12 +76,12 @@ def _with_intervals(blocks: dict[str, Any], rows: list[Row], counts: Counts, con
 
     from smallvoice.scoring import significance
 
-    units = sorted({groups.unit_of(row) for row in rows})
-    index = {unit: place for place, unit in enumerate(units)}
+    units = groups.units(rows)
+    index = {unit: place for place, unit in enumerate(sorted(set(units)))}
     for form, block in blocks.items():
-        table = np.zeros((len(units), 2), dtype=np.int64)
-        for row, count in zip(rows, counts[form], strict=True):
-            table[index[groups.unit_of(row)]] += (count.errors, count.words)
+        table = np.zeros((len(index), 2), dtype=np.int64)
+        for unit, count in zip(units, counts[form], strict=True):
+            table[index[unit]] += (count.errors, count.words)
         interval = significance.rate(table, confidence)
         block["interval"] = None if interval is None else list(interval)
     return blocks
@@ -102,14 +102,14 @@ def about(rows: list[Row]) -> dict[str, Any]:
 
 def size(rows: list[Row], positions: list[int]) -> dict[str, int]:
     return {
-        "utterances": len({rows[position].get("utterance", rows[position]["id"]) for position in positions}),
+        "utterances": len({rows[position].get(hypotheses.UTTERANCE, rows[position]["id"]) for position in positions}),
         "speakers": groups.num_speakers([rows[position] for position in positions]),
     }
 
 
 def num_seeds(rows: list[Row]) -> int:
     """From how many seeds a system's hypotheses are pooled (`hypotheses.pooled`)."""
-    return len({row.get("seed") for row in rows})
+    return len({row.get(hypotheses.SEED) for row in rows})
 
 
 def unflagged(rows: list[Row]) -> list[int]:

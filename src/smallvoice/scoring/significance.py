@@ -146,6 +146,10 @@ def _ratio(sums: Counts) -> Counts:
     return ratios
 
 
+_LARGEST = 700.0
+"""A logarithm beyond which there is no float."""
+
+
 class _Jackknife:
     """Intervals of functions of sums over speakers."""
 
@@ -195,7 +199,8 @@ class _Jackknife:
         if not estimate > 0:
             return None
         if found := self.of(logarithm, lost):  # where no speaker differs, rounding must not leave the estimate outside
-            return min(estimate, math.exp(found[0])), max(estimate, math.exp(found[1]))
+            low, high = (math.exp(min(end, _LARGEST)) for end in found)
+            return min(estimate, low), max(estimate, high)
         plain = self.of(function, lost)
         return None if plain is None else (max(0.0, plain[0]), plain[1])
 

@@ -54,7 +54,7 @@ def comparison_table(comparison: dict[str, Any]) -> Table:
     if comparison["synthetic"]:
         table.title += " (synthetic speech: it says nothing about children)"
     for heading in ("", *(escape(str(name)) for name in comparison["systems"].values()), "relative"):
-        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=bool(heading))
     table.add_column(f"{confidence} CI", justify="right", no_wrap=True)
     for form, label in wording.FORM_NAMES.items():
         table.add_row(label, *_cells(comparison["overall"][form]))

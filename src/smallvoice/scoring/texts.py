@@ -49,6 +49,15 @@ _TEXTS = ("text", "words", "transcript", "transcription", "sentence")
 _OF_SIDE = {"reference": ("reference", "ref"), "hypothesis": ("hypothesis", "hyp", "prediction", "pred_text")}
 _NAMES = ("speaker", "recording", "gender", "role", "language")
 _NUMBERS = ("age_years", "duration_s", "snr_db")
+_OF_A_RUN: dict[str, type] = {
+    "capped": bool,
+    "synthetic": bool,
+    "flags": list,
+    "beams": int,
+    "split": str,
+    "system": str,
+}
+"""What `evaluate` writes; columns of that name that hold other things are not these."""
 _NO_FACT = frozenset({*_IDS, *_TEXTS, *_OF_SIDE["reference"], *_OF_SIDE["hypothesis"], "error", "schema_version"})
 _ID = re.compile(r"\S*_\S*|(?=\S*\d)\S*[^\W\d]\S*|\d{4,}\S*|\d+-\d\S*")
 _TRN = re.compile(r"(.*)\(([^()\s]+)\)\s*")
@@ -152,6 +161,7 @@ def _of_row(row: dict[str, Any], where: str, side: str, problems: list[str]) -> 
         problems.append(f"{where}: expected an id ({', '.join(_IDS[:3])}, ...) and a text ({', '.join(keys)}).")
         return None
     facts = {key: value for key, value in row.items() if key not in _NO_FACT and value not in (None, "")}
+    facts = {key: value for key, value in facts.items() if key not in _OF_A_RUN or isinstance(value, _OF_A_RUN[key])}
     for key in facts.keys() & set(_NAMES):
         if isinstance(facts[key], str | int):
             facts[key] = str(facts[key])
@@ -181,9 +191,14 @@ def _table(path: Path, text: str, side: str) -> list[Text]:
     head = [cell.strip().lower() for cell in rows[0]] if rows else []
     texts = (*_OF_SIDE[side], *_TEXTS)
     problems: list[str] = []
-    headed = bool(set(head) & set(_IDS) and set(head) & set(texts))
-    if not headed and set(head) & set(texts):
+    ids, said = set(head) & set(_IDS), set(head) & {*_TEXTS, *_OF_SIDE["reference"], *_OF_SIDE["hypothesis"]}
+    if ids and len(head) == 2:  # the other column is the text, whatever it is called
+        head = [name if name in ids else side for name in head]
+    elif ids and not set(head) & set(texts):
+        problems.append(f"{path}:1: a head without a column of texts; known: {', '.join(texts)}.")
+    elif said and not ids:
         problems.append(f"{path}:1: a head without a column of ids; known: {', '.join(_IDS)}.")
+    headed = bool(ids)
     if not headed:
         head, rows = ["id", "text"], [[], *rows]
     found = []

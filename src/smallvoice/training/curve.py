@@ -242,15 +242,15 @@ def _write_result(out: Path, parts: list[dict[str, Any]], recipe: EvaluateRecipe
 def counts_by_speaker(models: list[list[groups.Row]]) -> np.ndarray:
     """Normalised errors of each model, then words: shape = (speakers who were decoded, models + 1)."""
     first = sorted(models[0], key=lambda row: str(row["id"]))
-    units = sorted({groups.unit_of(row) for row in first})
-    index = {unit: number for number, unit in enumerate(units)}
-    table = np.zeros((len(units), len(models) + 1), dtype=np.int64)
+    units = groups.units(first)
+    index = {unit: number for number, unit in enumerate(sorted(set(units)))}
+    table = np.zeros((len(index), len(models) + 1), dtype=np.int64)
     for column, rows in enumerate(models):
         rows = hypotheses.pair(first, rows, ("the first share", f"share {column + 1}"))
-        for row, counts in zip(rows, Scored(rows).counts("normalised"), strict=True):
-            table[index[groups.unit_of(row)], column] += counts.errors
+        for unit, counts in zip(units, Scored(rows).counts("normalised"), strict=True):
+            table[index[unit], column] += counts.errors
             if not column:
-                table[index[groups.unit_of(row)], -1] += counts.words
+                table[index[unit], -1] += counts.words
     return table
 
 
