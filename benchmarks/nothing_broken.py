@@ -7,10 +7,10 @@
 RUN is a run, an adapter or a folder. What is decoded is given as FOLDER[:SPLIT[:SELECT]], `test` and everybody if
 nothing is said; it must be nobody whom training heard. The base model decodes it at 30 s, the tuned one at its own
 window and at 30 s, with the options that the run recorded (the token cap among them). `--other`: the paired change of
-normalised WER. `--children`: the tuned model at 30 s against itself at its own window. Then the language of every clip
-is guessed: by the base, as smallvoice does for the tuned model (`Model.detect`), and by the tuned weights themselves; and
-that of sentences in five languages which espeak-ng speaks (the extra `demo`). `--speakers N` takes the first N speakers
-of each. `--work FOLDER` keeps what is done, so that the same command continues.
+normalised WER. `--children`: the tuned model at 30 s against itself at its own window. Then the language of every
+clip is guessed: by the base, as smallvoice does for the tuned model (`Model.detect`), and by the tuned weights
+themselves; and that of sentences in five languages which espeak-ng speaks (the extra `demo`). `--speakers N` takes the
+first N speakers of each. `--work FOLDER` keeps what is done, so that the same command continues.
 """
 
 from __future__ import annotations
