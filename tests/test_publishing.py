@@ -332,7 +332,8 @@ def test_metadata_of_weights_are_looked_through(run: Path, monkeypatch: pytest.M
     assert refusal(run) == f"{weights}: a speaker of the corpus is named here. Nothing was uploaded."
     weights.write_bytes(safetensors({"/home/ines/base": "1"}))
     assert "adapter_model.safetensors: a path in your home folder" in refusal(run)
-    for broken in (b"", b"\xff" * 8, b"\x01" + 7 * b"\x00" + b"5"):
+    deep = b"[" * 100_000
+    for broken in (b"", b"\xff" * 8, b"\x01" + 7 * b"\x00" + b"5", len(deep).to_bytes(8, "little") + deep):
         weights.write_bytes(broken)
         assert "adapter_model.safetensors: its header cannot be read" in refusal(run)
 
@@ -403,6 +404,8 @@ def test_texts_that_cannot_be_looked_through_are_refused(run: Path) -> None:
     write(run, {"README.md": b"\xff\xfeZ\x00"})
     assert "README.md: cannot be read" in refusal(run)
     write(run, {"README.md": b"", "adapter/smallvoice.json": b"{"})
+    assert "smallvoice.json: cannot be read" in refusal(run)
+    write(run, {"adapter/smallvoice.json": b"[" * 100_000})
     assert "smallvoice.json: cannot be read" in refusal(run)
     write(run, {"adapter/smallvoice.json": b"{}", "corpus/speakers.csv": b"who\nAnna\n"})
     assert "names of speakers cannot be looked for" in refusal(run)

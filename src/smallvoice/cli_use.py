@@ -13,9 +13,15 @@ from smallvoice.cli_app import Common, answer, app
 from smallvoice.scoring.read_aloud import COLUMNS, as_table
 
 
+def _not_an_option(type_: Any, source: Path) -> None:
+    """Of what begins with a hyphen only `-` is a recording; the rest is an option that is not known."""
+    if str(source).startswith("-") and str(source) != "-":
+        raise ValueError(f"{source}: no such option. A file of that name is written ./{source}.")
+
+
 @app.command(sort_key=5)
 def transcribe(
-    *sources: Annotated[Path, Parameter(allow_leading_hyphen=True)],
+    *sources: Annotated[Path, Parameter(allow_leading_hyphen=True, validator=_not_an_option)],
     model: str,
     out: Path | None = None,
     format: Annotated[tuple[str, ...], Parameter(negative="")] = (),

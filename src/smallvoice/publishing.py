@@ -239,7 +239,7 @@ def _text(item: Item) -> str:
         if not item.path.endswith(".json"):
             return text
         return "\n".join(_scalars(json.loads(text, object_pairs_hook=list)))  # a key given twice is there twice
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{item.source}: cannot be read, so it cannot be looked through: {error}.") from None
 
 
@@ -250,7 +250,7 @@ def _metadata(path: Path) -> str:
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(min(length, LONGEST_HEADER)), object_pairs_hook=list)
         return "\n".join(_scalars([said for name, said in header if name == "__metadata__"]))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: its header cannot be read, so it cannot be looked through: {error}.") from None
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smallvoice.errors import InputError, RecipeError, require
 from smallvoice.scoring import read_aloud, wording
-from smallvoice.storage import locked, write_text
+from smallvoice.storage import locked, read_text, write_text
 from smallvoice.terminal import console, progress
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 MANY = Path("transcripts")
 """Where transcripts of several recordings go if nobody says."""
-READINGS = "reading-aloud.csv"
-"""In that folder: what was read of a passage, a row for each recording."""
 
 
 class SomeFailed(InputError):
@@ -76,10 +74,9 @@ def transcribe(
         return _result(_each(work, transcriber), out)
     out.mkdir(parents=True, exist_ok=True)
     with locked(out):
-        if read_text:
-            _require_ours(out / READINGS)
-        transcript_files.remove_half_written(work)
-        return _result(_each(work, transcriber), out)
+        read_before = _readings(out) if read_text else []
+        transcript_files.remove_half_written({out, *(one.target.parent for one in work if one.target)})
+        return _result(_each(work, transcriber), out, read_before)
 
 
 def _each(work: list[Work], transcriber: Transcriber) -> list[Done]:
@@ -95,8 +92,8 @@ def _each(work: list[Work], transcriber: Transcriber) -> list[Done]:
     return done
 
 
-def _result(done: list[Done], out: Path | None) -> dict[str, Any]:
-    """What `transcribe` returns, or raises; with a passage its table is written."""
+def _result(done: list[Done], out: Path | None, read_before: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+    """What `transcribe` returns, or raises; with a passage its table is written, with the rows of commands before."""
     from smallvoice.decoding.writers import content
 
     failed = [one for one in done if one.error]
@@ -107,8 +104,8 @@ def _result(done: list[Done], out: Path | None) -> dict[str, Any]:
     if out is not None:
         console.print(_summary(len(made), skipped, len(failed), out), markup=False, soft_wrap=True)
         if readings := [_row(one, out) for one in done if one.reading]:
-            _require_ours(out / READINGS)
-            write_text(out / READINGS, read_aloud.as_csv(readings))
+            rows = {row["recording"]: row for row in [*read_before, *readings]}
+            write_text(out / read_aloud.TABLE, read_aloud.as_csv([rows[name] for name in sorted(rows)]))
             found["readings"] = readings
     if failed:
         found["failures"] = [{"recording": one.name, "reason": one.error} for one in failed]
@@ -121,17 +118,23 @@ def _row(done: Done, out: Path) -> dict[str, Any]:
     """A recording's reading without its words."""
     assert done.out is not None and done.reading is not None
     counts = {name: done.reading.get(name) for name in read_aloud.COLUMNS}
-    return {"recording": done.out.relative_to(out).as_posix(), **counts}
+    name = done.out.relative_to(out).as_posix().encode("utf-8", "backslashreplace").decode()
+    return {"recording": name, **counts}
 
 
-def _require_ours(path: Path) -> None:
-    """Refuse to write over a table that is not one of readings.
+def _readings(out: Path) -> list[dict[str, str]]:
+    """The table's rows of recordings whose transcripts are there.
 
     Raises:
-        InputError: it is something else.
+        InputError: a table of that name is there, and is another.
     """
-    if path.exists() and not path.read_bytes().startswith(",".join(["recording", *read_aloud.COLUMNS]).encode()):
+    path = out / read_aloud.TABLE
+    if not path.exists():
+        return []
+    rows = read_aloud.from_csv(read_text(path))
+    if rows is None:
         raise InputError(f"{path}: is there, and smallvoice has not written it. Take another --out.")
+    return [row for row in rows if (out / f"{row['recording']}.json").is_file()]
 
 
 def _heard(note: Callable[[str], None], name: str, seconds: float, whole: float) -> None:

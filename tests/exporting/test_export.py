@@ -9,6 +9,7 @@ import shutil
 import struct
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from smallvoice.corpus.utterance import open_corpus
 from smallvoice.decoding.models import Model, open_model
 from smallvoice.decoding.torch_engine import TorchEngine
 from smallvoice.errors import Finding, RecipeError
-from smallvoice.exporting import ctranslate2, export, ggml, huggingface, parity
+from smallvoice.exporting import card, ctranslate2, export, ggml, huggingface, parity
 from smallvoice.model import weights
 from smallvoice.model.window import FULL_WINDOW
 from smallvoice.recipe import DecodeRecipe
@@ -46,6 +47,18 @@ def test_transformers_loads_what_was_trained(tuned_run: Path, tiny_corpus: Path,
     for path in folder.rglob("*"):
         assert str(tuned_run).encode() not in path.read_bytes(), path.name
     assert list(read_json(tmp_path / "parity.json")["exports"]) == ["huggingface-float32"]
+
+
+@pytest.mark.parametrize(
+    "front", ["title: a: b", "date: 2026-13-01", "- a list", "[" * 10_000], ids=["colon", "date", "list", "deep"]
+)
+def test_no_card_is_in_the_way_of_an_export(tiny_models: dict[str, Path], tmp_path: Path, front: str) -> None:
+    (tmp_path / "tuned").mkdir()
+    (tmp_path / "tuned" / "README.md").write_bytes(f"---\n{front}\n---\n# M\xfcller's\n".encode("latin-1"))
+    model = replace(open_model(str(tiny_models["english"])), result=tmp_path / "tuned")
+    card.write(tmp_path, model, "ggml-f16", None, "whisper.cpp", SimpleNamespace(windows=[]))
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert text.startswith("---\n{}\n---\n\n# M\ufffdller's\n\n## This form") and front not in text
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])

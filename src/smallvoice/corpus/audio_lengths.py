@@ -52,132 +52,70 @@ def _riff(file: IO[bytes], size: int) -> _Lengths:
     file.seek(8)
     if file.read(4) == b"AVI ":
         return _avi(file, size)
+    length = _to_data(file)
+    return (length, size - file.tell()) if length is not None and length < _STREAMED else _WHOLE
+
+
+def unannounced(file: IO[bytes], size: int) -> str | None:
+    """What follows the samples that a WAV promises and is more of them; None: nothing that can be seen.
+
+    What reads the file would stop where the header says, without a word. Less than what is promised may be anything
+    that a program puts behind its samples.
+    """
+    promised, found = _behind_wav(file, size) if _is_wav(file) else _WHOLE
+    if found <= 2 * promised or promised == 0:
+        return None
+    fix = "ffmpeg -ignore_length 1 -i IN.wav OUT.wav reads them"
+    return f"{promised} bytes of audio are promised, {found} follow; {fix}"
+
+
+def unfinished_wav(file: IO[bytes], size: int) -> bool:
+    """Whether a WAV has samples and a header that was never finished: it says that there are none."""
+    promised, found = _behind_wav(file, size) if _is_wav(file) else _WHOLE
+    return found > promised == 0
+
+
+def _is_wav(file: IO[bytes]) -> bool:
+    file.seek(0)
+    head = file.read(12)
+    return head.startswith(b"RIFF") and head[8:12] == b"WAVE"
+
+
+def _behind_wav(file: IO[bytes], size: int) -> _Lengths:
+    """Bytes that the `data` chunk promises, and those up to the end if what follows cannot be a tag."""
+    length = _to_data(file)
+    start = file.tell()
+    left = size - start - length if length is not None else 0
+    if length is None or length >= _STREAMED or left <= _JUNK:  # of a streamed one all is read
+        return _WHOLE
+    file.seek(start + length)
+    return _WHOLE if _is_tag(file.read(_JUNK), left) else (length, size - start)
+
+
+def _to_data(file: IO[bytes]) -> int | None:
+    """The length of the samples of a WAV, where the file then stands; None if it has none."""
+    file.seek(12)
     for _ in range(_MAX_PARTS):
         chunk = file.read(8)
         if len(chunk) < 8:
             break
         name, length = struct.unpack("<4sI", chunk)
         if name == b"data":
-            return (length, size - file.tell()) if length < _STREAMED else _WHOLE
+            return int(length)
         file.seek(length + length % 2, io.SEEK_CUR)
-    return _WHOLE
-
-
-def unannounced(file: IO[bytes], size: int) -> str | None:
-    """What follows the samples that a header promises and is more of them; None: nothing that can be seen.
-
-    What reads the file would stop where the header says, without a word.
-    """
-    file.seek(0)
-    head = file.read(42)
-    if head.startswith(b"RIFF") and head[8:12] == b"WAVE":
-        promised, found = _behind_wav(file, size)
-        if found > promised > 0:
-            fix = "ffmpeg -ignore_length 1 -i IN.wav OUT.wav reads them"
-            return f"{promised} bytes of audio are promised, {found} follow; {fix}"
-    elif head.startswith((b"fLaC\0", b"fLaC\x80")):
-        promised, found = _behind_flac(file, size, head)
-        if found > promised:
-            return f"{promised} samples are promised, {found} follow; flac -d IN.flac -o OUT.wav reads them"
     return None
 
 
-def unfinished_wav(file: IO[bytes], size: int) -> bool:
-    """Whether a WAV has samples and a header that was never finished: it says that there are none."""
-    file.seek(0)
-    head = file.read(12)
-    if not head.startswith(b"RIFF") or head[8:12] != b"WAVE":
-        return False
-    promised, found = _behind_wav(file, size)
-    return found > promised == 0
-
-
-def _behind_wav(file: IO[bytes], size: int) -> _Lengths:
-    """Bytes that the `data` chunk promises, and those up to the end if what follows are neither chunks nor zeros."""
-    data = None
-    at = 12
-    for _ in range(_MAX_PARTS):
-        file.seek(at)
-        chunk = file.read(8)
-        if len(chunk) < 8:
-            return _WHOLE
-        name, length = struct.unpack("<4sI", chunk)
-        if data and not (name.isascii() and name.decode("ascii").isprintable()):
-            break
-        if name == b"data" and not data:
-            if length >= _STREAMED:  # all of it is read
-                return _WHOLE
-            data = (length, size - at - 8)
-        file.seek(at + 8 + length)
-        at += 8 + length + (length % 2 and file.read(1) == b"\0")  # not everybody pads
-        if at > size:
-            break
-    if data is None or data[1] - data[0] <= _JUNK:
-        return _WHOLE
-    file.seek(size - data[1] + data[0])
-    return data if file.read(_JUNK).strip(b"\0") else _WHOLE
-
-
-def _behind_flac(file: IO[bytes], size: int, head: bytes) -> _Lengths:
-    """Samples that STREAMINFO promises, and those up to the end of the last frame: RFC 9639, sections 8.2 and 9.1."""
-    blocks, sizes = struct.unpack(">HH", head[8:12]), int.from_bytes(head[18:26], "big")
-    promised = sizes & (1 << 36) - 1
-    if promised == 0:
-        return _WHOLE
-    file.seek(max(0, size - _NEAR))
-    tail = file.read(_NEAR)
-    for found in reversed(list(re.finditer(rb"\xff[\xf8\xf9]", tail))):
-        end = _frame_end(tail[found.start() : found.start() + 32], blocks)
-        if end is not None and end > promised and _crc(tail[found.start() :], 16, 0x8005) == 0:
-            return promised, end
-        if end is not None and end == promised:
-            break
-    return _WHOLE
-
-
-def _frame_end(frame: bytes, blocks: tuple[int, int]) -> int | None:
-    """The sample behind a frame of FLAC; None where this is no frame's header."""
-    if len(frame) < 16:
-        return None
-    extra = _utf8_extra(frame[4])
-    if extra is None:
-        return None
-    number = frame[4] & (0x7F if extra == 0 else 0x3F >> extra)
-    for byte in frame[5 : 5 + extra]:
-        number = number << 6 | byte & 0x3F
-    at = 5 + extra
-    code, rate = frame[2] >> 4, frame[2] & 15
-    width = {6: 1, 7: 2}.get(code, 0)
-    length = int.from_bytes(frame[at : at + width], "big") + 1 if width else _block_length(code)
-    at += width + {12: 1, 13: 2, 14: 2}.get(rate, 0)
-    if length is None or at >= len(frame) or _crc(frame[: at + 1], 8, 0x07) != 0:
-        return None
-    variable = frame[1] & 1
-    return (number if variable else number * blocks[1]) + length
-
-
-def _utf8_extra(first: int) -> int | None:
-    """Bytes that follow the first one of a number coded as in UTF-8."""
-    if first < 0x80:
-        return 0
-    ones = 8 - (first ^ 0xFF).bit_length()
-    return ones - 1 if 2 <= ones <= 7 else None
-
-
-def _block_length(code: int) -> int | None:
-    if code == 1:
-        return 192
-    return 576 << code - 2 if 2 <= code <= 5 else 256 << code - 8 if code >= 8 else None
-
-
-def _crc(content: bytes, bits: int, polynomial: int) -> int:
-    """The checksum of FLAC's frames; 0 over a content that ends with its own."""
-    crc, top, mask = 0, 1 << bits - 1, (1 << bits) - 1
-    for byte in content:
-        crc ^= byte << bits - 8
-        for _ in range(8):
-            crc = (crc << 1 ^ polynomial) & mask if crc & top else crc << 1
-    return crc
+def _is_tag(behind: bytes, left: int) -> bool:
+    """Whether the first of `left` bytes behind the samples may be a chunk, an ID3v2 tag, a text or zeros."""
+    begin = behind.lstrip(b"\0")
+    name, length = begin[:4], int.from_bytes(begin[4:8], "little")
+    if not begin or begin.startswith(b"ID3"):
+        return True
+    if name.isascii() and name.decode("ascii").isprintable() and length <= left:
+        return True
+    text = behind.strip(b"\0").decode("utf-8", "replace")
+    return text.count("\ufffd") <= 1 and not re.search(r"[\0-\x08\x0e-\x1f]", text)  # the last letter may be cut
 
 
 def _avi(file: IO[bytes], size: int) -> _Lengths:

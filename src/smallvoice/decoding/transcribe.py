@@ -14,7 +14,7 @@ from smallvoice import recipe_file as recipes
 from smallvoice.corpus.audio import SAMPLING_RATE, Int16, load_16k
 from smallvoice.decoding import long_form, speech, transcript_files, writers
 from smallvoice.decoding.models import Model, open_model
-from smallvoice.decoding.recordings import State, Work, held
+from smallvoice.decoding.recordings import Identity, Work, held
 from smallvoice.decoding.writers import Transcript
 from smallvoice.errors import InputError, RecipeError, SmallvoiceError, require
 from smallvoice.recipe import DecodeRecipe
@@ -64,6 +64,7 @@ class Transcriber:
         self.formats = [*dict.fromkeys([*(formats or []), "json"])]
         self.passage = passage
         self.engine = model.engine(self.decode)
+        self._taken: set[Path] = set()  # by transcripts of recordings that were done here
 
     def facts(self) -> dict[str, Any]:
         """What a reader of a transcript must know of how it was made."""
@@ -96,7 +97,7 @@ class Transcriber:
         """The one that is given, else the model's guess from the first half minute of speech."""
         if self.language or not self.model.whisper.generation.is_multilingual or not heard.stretches:
             return self.language
-        return self.engine.detect([speech.beginning(samples, heard)])[0]
+        return self.model.detect([speech.beginning(samples, heard)], self.engine)[0]
 
     def do(self, work: Work, report: long_form.Report = lambda seconds, whole: None) -> Done:
         """One recording to its files. What fails is that recording's own, but for what no other could do without.
@@ -105,7 +106,7 @@ class Transcriber:
             SmallvoiceError: no room on the disk, a model that cannot do what is asked.
         """
         try:
-            with no_space_as_error(work.targets[0] if work.targets else Path(tempfile.gettempdir())):
+            with no_space_as_error(work.target or Path(tempfile.gettempdir())):
                 return self._do(work, report)
         except InputError as error:
             return Done(work.name, error=str(error))
@@ -116,18 +117,19 @@ class Transcriber:
             return Done(work.name, error=f"{work.name}: {_said(error)}.")
 
     def _do(self, work: Work, report: long_form.Report) -> Done:
-        with held(work) as (file, state):
-            if not work.targets:
+        with held(work) as (file, recording):
+            if work.target is None:
                 transcript = self.transcribe(load_16k(file, name=work.name).samples, report)
                 self._read(transcript)
                 return Done(work.name, transcript, reading=transcript.facts.get("reading"), made=True)
-            files, key = transcript_files.place(work, state), self._key(state)
+            files, key = transcript_files.place(work.target, recording, self._taken), self._key(recording)
+            self._taken.add(files.out)
             reading = files.kept.get("reading")
             if files.has(key, self.formats) and not self._to_read(files.kept):
                 return Done(work.name, out=files.out, reading=reading if self.passage is not None else None)
             files.require_ours(self.formats)
             transcript = files.transcript(key) or self.transcribe(load_16k(file, name=work.name).samples, report)
-            transcript.facts.update(key=key, recording={"id": work.id, "state": state})
+            transcript.facts.update(key=key, recording=asdict(recording))
             self._read(transcript)
             files.write(transcript, self.formats)
             return Done(work.name, transcript, files.out, transcript.facts.get("reading"), made=True)
@@ -148,12 +150,12 @@ class Transcriber:
         read = [asdict(step) for step in steps]
         transcript.facts.update(passage=digest(self.passage), reading={**reading.as_dict(), "words_read": read})
 
-    def _key(self, state: State) -> str:
+    def _key(self, recording: Identity) -> str:
         """What the words depend on: recording, model and options. Not the passage: it is compared afterwards."""
         decoding = {**self.facts()["decoding"], "batch_size": None}  # which changes nothing
         calibration = self.model.facts.calibration if self.model.facts else None
         sure = asdict(calibration) if calibration else None
-        return digest(self.model.key, decoding, sure, self.language, state)
+        return digest(self.model.key, decoding, sure, self.language, recording.content)
 
 
 def _said(error: Exception) -> str:

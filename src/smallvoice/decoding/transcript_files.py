@@ -2,25 +2,32 @@
 
 The JSON holds the whole transcript and is written first, so that every other format is made from it and nothing is
 decoded twice. It lists the formats that are finished (`formats`), and those that smallvoice has written before and
-that are not of this transcript (`older`): both may be written over, and nothing else.
+that are not of this transcript (`older`): both may be written over, and nothing else. It says whose transcript it is by
+the sha256 of the recording's content, and by a digest of where the recording lies.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from smallvoice.decoding import writers
-from smallvoice.decoding.recordings import State, Work
+from smallvoice.decoding.recordings import Identity
 from smallvoice.decoding.writers import Transcript
 from smallvoice.errors import InputError, SmallvoiceError
+from smallvoice.scoring.read_aloud import TABLE
 from smallvoice.storage import SCHEMA_VERSION, read_json, write_text
 
 _SUFFIXES = "|".join(writers.SUFFIXES.get(name, name) for name in writers.FORMATS)
 _HALF_WRITTEN = re.compile(rf"\..+\.({_SUFFIXES})\.\w{{8}}\.part")
+_LONGEST_NAME = 213
+"""Bytes of a recording's name that its transcript keeps: a file system takes 255, with a digest and a suffix."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,7 @@ class Files:
 
     @property
     def recording(self) -> dict[str, Any]:
-        """The `id` and `state` of the recording; empty where there is no transcript, or it does not say."""
+        """The `Identity` of the recording; empty where there is no transcript, or it does not say."""
         found: dict[str, Any] = self.kept.get("recording", {})
         return found
 
@@ -85,17 +92,40 @@ class Files:
         return {*self.kept.get("formats", []), *self.kept.get("older", [])}
 
 
-def place(work: Work, state: State) -> Files:
-    """Where the transcript of a recording goes: to where it was before, else to the first name that is nobody else's.
+def place(target: Path, recording: Identity, taken: set[Path]) -> Files:
+    """Where the transcript of a recording goes: to where it is already, wherever the recording lay then; else, if what
+    lies at the recording's place has changed, to where that one's was; else to the first name that is nobody's.
 
-    So a recording keeps its name when others come or go, and a folder may be moved.
+    The names are the recording's without its suffix, with it, and with a digest of the content.
+
+    Args:
+        target: of the recording's name, in the folder of its transcript.
+        taken: by other recordings of this command, which may have the same content.
     """
-    found = [Files(out, _kept(out)) for out in work.targets]
-    alone = [files for files in found if files.out not in work.shared]
-    own = [files for files in found if files.recording.get("id") == work.id]
-    moved = [files for files in alone if files.recording.get("state") == state]
-    free = [files for files in alone if "id" not in files.recording]
-    return [*own, *moved, *free, found[-1]][0]
+    names = dict.fromkeys((target.stem, target.name))
+    found = [_files(target.with_name(_short(name))) for name in names if f"{name}.csv".casefold() != TABLE]
+    marked = f"{_short(target.name)}-{recording.content[:12]}"
+    for number in count(1):
+        found.append(_files(target.with_name(marked if number == 1 else f"{marked}-{number}")))
+        if not found[-1].recording and found[-1].out not in taken:
+            break
+    left = [files for files in found if files.out not in taken]
+    same = [files for files in left if files.recording.get("content") == recording.content]
+    here = [files for files in left if recording.place and files.recording.get("place") == recording.place]
+    free = [files for files in left if not files.recording]
+    return [*(files for files in same if files in here), *same, *here, *free][0]
+
+
+def _short(name: str) -> str:
+    """A name that leaves room for a digest and a suffix."""
+    kept = os.fsencode(name)
+    if len(kept) <= _LONGEST_NAME:
+        return name
+    return f"{kept[:200].decode('utf-8', 'ignore')}-{hashlib.sha256(kept).hexdigest()[:12]}"
+
+
+def _files(out: Path) -> Files:
+    return Files(out, _kept(out))
 
 
 def _kept(out: Path) -> dict[str, Any]:
@@ -109,9 +139,9 @@ def _kept(out: Path) -> dict[str, Any]:
     return content if ours and isinstance(content.get("recording", {}), dict) else {}
 
 
-def remove_half_written(works: Iterable[Work]) -> None:
-    """What a process that was killed while it wrote has left; whoever calls this has the folder for itself."""
-    for folder in {target.parent for work in works for target in work.targets}:
+def remove_half_written(folders: Iterable[Path]) -> None:
+    """What a process that was killed while it wrote has left; whoever calls this has the folders for itself."""
+    for folder in folders:
         for left in folder.glob(".*.part"):
             if _HALF_WRITTEN.fullmatch(left.name):
                 left.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ import yaml
 from smallvoice.decoding.models import Model
 from smallvoice.exporting.parity import Checked
 from smallvoice.run_folder import RunFolder
-from smallvoice.storage import read_text, write_text
+from smallvoice.storage import write_text
 
 CARD = "README.md"
 
@@ -22,9 +22,6 @@ def write(folder: Path, model: Model, name: str, library: str | None, loads: str
         name: of the form and its precision, such as `ggml-q8_0`.
         library: the hub's name for what loads it; None where it has none.
         loads: what loads it, and how.
-
-    Raises:
-        InputError: the model's own card cannot be read.
     """
     metadata, body = _of_model(model)
     metadata = {key: value for key, value in {**metadata, "library_name": library}.items() if value is not None}
@@ -44,10 +41,10 @@ def _of_model(model: Model) -> tuple[dict[str, Any], str]:
     cards += [model.result / CARD] if model.result else []
     for card in cards:
         if card.is_file():
-            text = read_text(card)
+            # What is made of a model is not lost by its card, whatever somebody has written there.
+            text = card.read_text(encoding="utf-8-sig", errors="replace")
             front, _, body = text.removeprefix("---\n").partition("\n---\n")
-            metadata = yaml.safe_load(front) if text.startswith("---\n") and body else None
-            return (metadata, body) if isinstance(metadata, dict) else ({}, text)
+            return (_metadata(front), body) if text.startswith("---\n") and body else ({}, text)
     base = model.whisper.name
     known = {
         "base_model": base if "/" in base else None,  # else it is a folder's, and no name on the hub
@@ -57,3 +54,12 @@ def _of_model(model: Model) -> tuple[dict[str, Any], str]:
     }
     tuned = ", fine-tuned with smallvoice on speech that is not said here" if model.facts else ""
     return known, f"# {base}{tuned}\n\nIt invents text like every Whisper, and was not measured on other speech."
+
+
+def _metadata(front: str) -> dict[str, Any]:
+    """What stands before a card's text; nothing where it is not what the hub reads."""
+    try:
+        found = yaml.safe_load(front)
+    except Exception:  # PyYAML raises more than its own errors: `date: 2026-13-01` is a ValueError
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -24,9 +24,11 @@ BRIDGES = frozenset(["actually", "er", "hmm", "no", "oh", "oops", "sorry", "uh",
 
 @dataclass(frozen=True)
 class Reading:
-    """Counts of words; `words` is what the passage has."""
+    """Counts of words."""
 
     words: int
+    """Of the passage, contractions and numbers in the form that fits what was heard: for a reader who said `did not`,
+    `didn't` is two words."""
     correct: int
     omitted: int
     """Up to the last word that was read."""
@@ -58,6 +60,8 @@ class Reading:
 
 COLUMNS = (*Reading.__dataclass_fields__, "words_correct_per_minute")
 """Of a table of readings, behind the recording."""
+TABLE = "reading-aloud.csv"
+"""Beside transcripts: what was read of a passage, a row for each recording."""
 
 
 def assess(
@@ -227,6 +231,16 @@ def as_csv(readings: Sequence[dict[str, Any]]) -> str:
     rows.writeheader()
     rows.writerows(readings)
     return file.getvalue()
+
+
+def from_csv(text: str) -> list[dict[str, str]] | None:
+    """The rows of `as_csv`; None where it is another table."""
+    names = ["recording", *COLUMNS]
+    try:
+        header, *rows = csv.reader(io.StringIO(text), strict=True)
+        return [dict(zip(names, row, strict=True)) for row in rows] if header == names else None
+    except (csv.Error, ValueError):
+        return None
 
 
 def _shown(value: Any) -> str:
