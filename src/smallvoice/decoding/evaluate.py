@@ -84,12 +84,11 @@ def evaluate(
     path = run.hypotheses(model.system, split)
     key = digest(corpus.facts["key"], split, select, asdict(decode), asdict(model.window), language, scoring.columns)
     partial = _Partial(path, digest(key, model.key))
-    continued = bool(partial.rows)
+    continued, synthetic = bool(partial.rows), corpus.facts["synthetic"]
     left = (utterance for utterance in utterances if utterance.id not in partial.rows)
     report(len(partial.rows), total)
     started = time.monotonic()
     for batch in decode_utterances(left, engine, language, decode.batch_size):
-        synthetic = corpus.facts["synthetic"]
         partial.add([_row(model, *each, decode, language, synthetic, scoring.columns) for each in batch])
         report(len(partial.rows), total)
     seconds = None if continued else time.monotonic() - started

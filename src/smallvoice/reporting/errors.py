@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from smallvoice.reporting import plots
+from smallvoice.reporting import plots, results
 from smallvoice.scoring import wording
 
 Block = dict[str, Any]
@@ -35,8 +35,7 @@ def groupings(comparison: Block) -> list[Grouping]:
     """Every grouping beside age; `few` marks groups that are shown and not compared."""
     found = []
     for name, members in comparison["groups"].items():
-        marked = [{**group, "few": group["speakers"] < comparison["min_speakers"]} for group in members]
-        found.append(Grouping(name, marked, gap_sentence(comparison, name)))
+        found.append(Grouping(name, results.marked(members, comparison), gap_sentence(comparison, name)))
     return found
 
 

@@ -93,18 +93,8 @@ def models(evaluation: Json) -> list[tuple[str, Pairs]]:
 _SHOWN_ELSEWHERE = frozenset(
     {"wer", "by_age", "without_flagged", "normalisers", "not_decoded", "capped", "system", "split"}
     | {"utterances", "speakers", "duration_s", "flagged", "corpus", "select", "seen_in_training"}
-    | {
-        "groups",
-        "confidence",
-        "cer",
-        "perfect",
-        "over_100",
-        "confused",
-        "inserted",
-        "deleted",
-        "hallucination",
-        "silence",
-    }
+    | {"cer", "perfect", "over_100", "confused", "inserted", "deleted", "hallucination", "silence"}
+    | {"groups", "confidence"}
 )
 
 
@@ -118,13 +108,9 @@ def stages(provenance: Json) -> list[tuple[str, str]]:
     }
     if not found:
         return []
-    rows = [
-        (
-            f"{name}, its last part" if stage.get("last_part") else name,
-            _cost(float(stage["seconds"]), stage.get("energy_j")),
-        )
-        for name, stage in found.items()
-    ]
+    labels = [f"{name}, its last part" if stage.get("last_part") else name for name, stage in found.items()]
+    costs = [_cost(float(stage["seconds"]), stage.get("energy_j")) for stage in found.values()]
+    rows = list(zip(labels, costs, strict=True))
     energies = [float(stage["energy_j"]) for stage in found.values() if stage.get("energy_j") is not None]
     whole = sum(energies) if len(energies) == len(found) else None
     known = "in all, as far as known" if any(stage.get("last_part") for stage in found.values()) else "in all"

@@ -47,6 +47,7 @@ def write_report(run: Path, corpus: Path | None = None, *, with_audio: bool = Fa
     page = _render(
         **_results(comparison, split),
         **_sources(folder, recipe, split, corpus or folder.corpus),
+        limits=facts.limits(recipe, comparison),
         **_which_errors(comparison, _object(folder.evaluation(split))),
         separation=facts.separation(base, _rows(folder.trained_on)),
         worst=worst.worst(base, tuned),
@@ -104,7 +105,6 @@ def _sources(folder: RunFolder, recipe: Recipe, split: str, corpus: Path) -> dic
         "models": facts.models(_object(folder.evaluation(split))),
         "stages": facts.stages(provenance),
         "machine": facts.machine(provenance),
-        "limits": facts.limits(recipe, read_json(folder.comparison)),
         "hashes": facts.hashes(folder, split, corpus_facts),
         "recipe": yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100),
         "made": date.fromtimestamp(folder.comparison.stat().st_mtime).isoformat(),

@@ -129,8 +129,13 @@ def age_plot(comparison: Block) -> str | None:
 
 
 def ages(comparison: Block) -> list[Block]:
-    """The age groups; `few` marks those that are shown and not compared."""
-    return [{**group, "few": group["speakers"] < comparison["min_speakers"]} for group in comparison["by_age"]]
+    """The age groups, marked."""
+    return marked(comparison["by_age"], comparison)
+
+
+def marked(groups: list[Block], comparison: Block) -> list[Block]:
+    """Groups with `few`: that they have so few speakers that they are shown and not compared."""
+    return [{**group, "few": group["speakers"] < comparison["min_speakers"]} for group in groups]
 
 
 def notes(comparison: Block) -> list[str]:
