@@ -3,10 +3,11 @@
     python benchmarks/long_files.py RUN CORPUS --hours 2 --out long.json [--split test] [--select "age_years < 18"]
 
 The recording is made of the split's utterances, each cut to its speech by level (half-way between what is soft and what
-is loud in it, but at least 15 dB below the loudest: the rooms of this corpus are noisy), in an order drawn from a seed,
-again and again until it is long enough, with pauses of 0.3 to 20 s and white noise 10 to 20 dB under the speech. It is
-transcribed by `smallvoice.opened(RUN)` in a process of its own, as is its beginning of ten minutes, whose peak memory
-is the measure of the other's. A clip's own hypothesis is that of the same transcriber.
+is loud in it, but at least 15 dB below the loudest: the rooms of this corpus are noisy; a burst shorter than 0.1 s with
+silence around it is the click of the button, not speech), in an order drawn from a seed, again and again until it is
+long enough, with pauses of 0.3 to 20 s and white noise 10 to 20 dB under the speech. It is transcribed by
+`smallvoice.opened(RUN)` in a process of its own, as is its beginning of ten minutes, whose peak memory is the measure
+of the other's. A clip's own hypothesis is that of the same transcriber.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ LANGUAGE = "en"
 PAUSE_S, SNR_DB = (0.3, 20.0), (10.0, 20.0)
 SPEECH_DB = -15.0
 """Frames so far below the loudest are not speech, whatever the noise."""
+CLICK_FRAMES = 5
 SHORT_S = 600.0
 RUN_ON = re.compile(r"\b(\S+ \S+ \S+ \S+)(?: \1){3}\b")
 
@@ -53,12 +55,14 @@ class Placed:
 
 
 def cut_to_speech(waveform: np.ndarray) -> np.ndarray:
-    """Without the silence before and after, judged by frames of 20 ms."""
+    """Without the silence before and after, and the clicks in it, judged by frames of 20 ms."""
     frames = waveform[: len(waveform) // 320 * 320].reshape(-1, 320)
     level = 10 * np.log10(np.maximum((frames**2).mean(axis=1), 1e-10))
     between = (np.percentile(level, 10) + level.max()) / 2
     loud = np.flatnonzero(level > min(between, level.max() + SPEECH_DB))
-    return waveform[320 * loud[0] : 320 * (loud[-1] + 1)]
+    bursts = np.split(loud, np.flatnonzero(np.diff(loud) > CLICK_FRAMES) + 1)
+    speech = np.concatenate([burst for burst in bursts if burst[-1] - burst[0] >= CLICK_FRAMES] or bursts)
+    return waveform[320 * speech[0] : 320 * (speech[-1] + 1)]
 
 
 def build(options: argparse.Namespace, path: Path) -> list[Placed]:

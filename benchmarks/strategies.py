@@ -4,9 +4,9 @@
     python benchmarks/strategies.py CORPUS --out FOLDER [--epochs 3] [--precision bfloat16] [--only lora dora]
 
 Each trains with the settings of `--recipe` (one member, no mix; of its model only the base) on the corpus' `train`, in
-a process of its own, and decodes its `dev` greedily at its own window; the best three at 30 s too. Each strategy has a
-learning rate that is usual for it: a thousandth for adapters, a thirtieth of that where weights move that know
-something. What is done is kept in FOLDER and not done again, so that a table which was cut off continues.
+a process of its own, and decodes its `dev` greedily at its own window; the best three at 30 s too. Each strategy has
+its own default learning rate, but for LoRA+ and PiSSA, which move faster. What is done is kept in FOLDER and not done
+again, so that a table which was cut off continues.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from smallvoice import machine
 from smallvoice import recipe_file as recipes
 from smallvoice.decoding.evaluate import evaluate
 from smallvoice.model import tuned
+from smallvoice.model.strategies import learning_rate
 from smallvoice.model.window import FULL_WINDOW
 from smallvoice.recipe import DecodeRecipe, ModelRecipe, WindowRecipe
 from smallvoice.run_folder import RunFolder
@@ -31,10 +32,6 @@ from smallvoice.storage import read_json, write_json
 from smallvoice.training.train import train
 
 ATTENTION = ["q_proj", "k_proj", "v_proj", "out_proj"]
-ADDED = 1e-3
-"""Learning rate of parameters that the strategy adds, or that scale and shift."""
-OWN = 3e-5
-"""Learning rate of weights that the base model brings."""
 
 STRATEGIES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "lora": ("LoRA, what hears (the default)", {}, {}),
@@ -59,16 +56,16 @@ STRATEGIES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "top-encoder": (
         "the encoder's upper three layers themselves",
         {"strategy": "selective", "top_encoder_layers": 3, "part": "encoder"},
-        {"learning_rate": OWN},
+        {},
     ),
     "top-decoder": (
         "the decoder's upper three layers themselves",
         {"strategy": "selective", "top_decoder_layers": 3, "part": "decoder"},
-        {"learning_rate": OWN},
+        {},
     ),
-    "full-encoder": ("the whole encoder", {"strategy": "full", "part": "encoder"}, {"learning_rate": OWN}),
-    "full-hearing": ("the whole of what hears", {"strategy": "full", "part": "hearing"}, {"learning_rate": OWN}),
-    "full": ("the whole model", {"strategy": "full", "part": "both"}, {"learning_rate": OWN}),
+    "full-encoder": ("the whole encoder", {"strategy": "full", "part": "encoder"}, {}),
+    "full-hearing": ("the whole of what hears", {"strategy": "full", "part": "hearing"}, {}),
+    "full": ("the whole model", {"strategy": "full", "part": "both"}, {}),
 }
 GREEDY = DecodeRecipe()
 BEST = 3
@@ -79,7 +76,7 @@ def one(options: argparse.Namespace, name: str) -> None:
     _, model, settings = STRATEGIES[name]
     recipe = recipes.load(recipes.packaged(options.recipe))
     short: dict[str, Any] = {"members": 1, "epochs": options.epochs, "evaluations": 1, "precision": options.precision}
-    plain = {"interpolate": 1.0, "spectrum_power": 1.0, "mix": [], "learning_rate": ADDED}
+    plain = {"interpolate": 1.0, "spectrum_power": 1.0, "mix": [], "learning_rate": None}
     recipe = replace(
         recipe,
         model=replace(ModelRecipe(base=recipe.model.base), **model),
@@ -95,8 +92,9 @@ def one(options: argparse.Namespace, name: str) -> None:
     write_json(
         folder / "row.json",
         {
-            "learning_rate": recipe.train.learning_rate,
+            "learning_rate": learning_rate(recipe.model, recipe.train),
             "trainable": result.trained.trainable,
+            "precision": result.precision,
             # Of a training that was cut off and continued, what was left is timed.
             "seconds_per_utterance": sum(row["seconds"] for row in steps) / sum(row["utterances"] for row in steps),
             "utterances": sum(row["utterances"] for row in steps),
@@ -128,9 +126,10 @@ def table(options: argparse.Namespace) -> str:
             write_json(options.out / name / "row.json", rows[name])
     rates = [rate for row in rows.values() for rate in row["matmul_gflops"]]
     words = rows[order[0]]["dev"]["words"]
+    precisions = sorted({row["precision"] for row in rows.values()})
     lines = [
-        f"{options.epochs} epochs, {options.precision}, float32 products of {min(rates):.0f}–{max(rates):.0f} GFLOP/s, "
-        f"{words} words of dev, greedy, {date.today().isoformat()}",
+        f"{options.epochs} epochs, {', '.join(precisions)}, float32 products of {min(rates):.0f}–{max(rates):.0f} "
+        f"GFLOP/s, {words} words of dev, greedy, {date.today().isoformat()}",
         "",
         "| strategy | learning rate | trainable | s / utterance | memory | dev | ins, del, sub | dev at 30 s |",
         "|---|---|---|---|---|---|---|---|",

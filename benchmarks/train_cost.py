@@ -9,10 +9,11 @@
 
 Each runs in a process of its own, so that its peak memory is its own, with the matrix-product rate measured in that
 process before and after. Steps of (b) and (c) are the first of an epoch, of its own mix of lengths; (a) hears the
-utterances of (b) in their order, and as each of its steps costs the same it needs fewer. On CUDA the same, in bfloat16
-where the device has it. `--shape small` takes random weights of that size: speed does not ask what a model knows.
-`--times 10` makes the corpus so many times as large, for the memory of (b) and (c). A recipe that hears others too,
-adults beside children, needs `--recipe-corpus`; its utterances are then its own.
+utterances of (b) in their order, and as each of its steps costs the same it needs fewer. The rate is that of float32
+on a CPU, where (a) and (b) are in float32 too unless `--precision` says otherwise, and (c) as its recipe says; on CUDA
+all are in bfloat16 where the device has it. `--shape small` takes random weights of that size: speed does not ask what
+a model knows. `--times 10` makes the corpus so many times as large, for the memory of (b) and (c). A recipe that hears
+others too, adults beside children, needs `--recipe-corpus`; its utterances are then its own.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from smallvoice import recipe_file as recipes
 from smallvoice.corpus.audio import decode_flac
 from smallvoice.corpus.shards import CorpusWriter
 from smallvoice.corpus.utterance import Utterance, open_corpus
-from smallvoice.model import adapt, device, weights
+from smallvoice.model import adapt, device, strategies, weights
 from smallvoice.recipe import Recipe
 from smallvoice.storage import read_json, write_json
 from smallvoice.training import distributed
@@ -66,10 +67,16 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
         return replace(recipe, model=replace(recipe.model, base=options.model))
     content = {
         "model": {"base": options.model, "rank": 16, "alpha": 32, "part": "both", "targets": ATTENTION},
-        "train": {"batch_size": options.batch},
+        "train": {"batch_size": options.batch, "precision": precision_of(options)},
         "corpus": {"language": options.language},
     }
     return recipes.build(content)
+
+
+def precision_of(options: argparse.Namespace) -> str:
+    """Of (a) and (b)."""
+    where = device.best_device()
+    return options.precision or ("float32" if where.type == "cpu" else device.training_precision("auto", where))
 
 
 def _recipe_path(name: str) -> Path:
@@ -172,9 +179,9 @@ def tutorial_cost(options: argparse.Namespace) -> dict[str, Any]:
         output_dir=str(options.work / "tutorial"),
         per_device_train_batch_size=options.batch,
         max_steps=steps,
-        learning_rate=recipe.train.learning_rate,
+        learning_rate=strategies.learning_rate(recipe.model, recipe.train),
         warmup_steps=1,
-        bf16=device.training_precision("auto", where) == "bfloat16",
+        bf16=precision_of(options) == "bfloat16",
         use_cpu=where.type == "cpu",
         dataloader_pin_memory=where.type == "cuda",
         remove_unused_columns=False,
@@ -284,7 +291,7 @@ def run_all(options: argparse.Namespace) -> dict[str, Any]:
         "batch": options.batch,
         "times": options.times,
         "device": device.describe(device.best_device()),
-        "precision": device.training_precision("auto", device.best_device()),
+        "precision": precision_of(options),
         "machine": machine.facts(),
         "versions": machine.versions(),
         "date": date.today().isoformat(),
@@ -294,6 +301,7 @@ def run_all(options: argparse.Namespace) -> dict[str, Any]:
 
 def forwarded(options: argparse.Namespace) -> list[str]:
     names = ("model", "recipe", "language", "batch", "steps", "warmup", "steps_full", "warmup_full", "times")
+    names += ("precision",) if options.precision else ()
     pairs = [(f"--{name.replace('_', '-')}", str(getattr(options, name))) for name in names]
     return [*itertools.chain.from_iterable(pairs)]
 
@@ -303,7 +311,7 @@ def markdown(content: dict[str, Any]) -> str:
     results = content["results"]
     first = results.get("a")
     lines = [
-        f"{content['model']}, batch {content['batch']}, {content['precision']}, {content['device']}, "
+        f"{content['model']}, batch {content['batch']}, (a) and (b) in {content['precision']}, {content['device']}, "
         f"{content['date']}" + (f", corpus × {content['times']}" if content["times"] != 1 else ""),
         "",
         "| | steps | s / utterance | × fewer | audio s / s | share of matrix products | rate, GFLOP/s | peak memory |",
@@ -327,6 +335,7 @@ def main() -> None:
     parser.add_argument("--model", default="openai/whisper-base")
     parser.add_argument("--shape", choices=SHAPES, help="random weights of this size")
     parser.add_argument("--recipe", default="speechocean762_base", help="the recommended recipe: a name or a file")
+    parser.add_argument("--precision", choices=("float32", "bfloat16", "float16"), help="of (a) and (b)")
     parser.add_argument("--recipe-corpus", type=Path, help="what (c) trains on, where that is more than CORPUS")
     parser.add_argument("--language", default="en")
     parser.add_argument("--ways", nargs="+", choices=NAMES, default=list(NAMES))

@@ -27,6 +27,8 @@ from smallvoice.terminal import console
 
 Stage = Literal["prepare", "base", "train", "tuned", "retention", "compare", "report"]
 STAGES: tuple[Stage, ...] = ("prepare", "base", "train", "tuned", "retention", "compare", "report")
+COSTS = ("seconds", "energy_j", "last_part", "precision")
+"""What a stage's marker says of its cost."""
 
 
 def run(
@@ -246,7 +248,7 @@ class _Run:
         self._mark(stage, key, started.cost(work()), made)
         return key
 
-    def _mark(self, stage: Stage, key: str, cost: dict[str, float | bool], made: tuple[Path, ...]) -> None:
+    def _mark(self, stage: Stage, key: str, cost: dict[str, float | bool | str], made: tuple[Path, ...]) -> None:
         self.worked = True
         peak = machine.peak_memory_bytes()
         write_marker(self.folder.path, stage, key, **cost, peak_memory_bytes=peak, made=_state(made))
@@ -285,8 +287,7 @@ class _Run:
                 "versions": machine.versions(),
                 "machine": machine.facts(),
                 "stages": {
-                    stage: {name: marker[name] for name in ("seconds", "energy_j", "last_part") if name in marker}
-                    for stage, marker in markers.items()
+                    stage: {name: marker[name] for name in COSTS if name in marker} for stage, marker in markers.items()
                 },
                 "peak_memory_bytes": max(marker["peak_memory_bytes"] for marker in markers.values()),
                 "matmul_gflops": {"before": rate, "after": machine.matmul_gflops()},
@@ -300,21 +301,23 @@ class _Started:
     def __init__(self) -> None:
         self.time, self.energy_j = time.monotonic(), machine.energy_j()
 
-    def cost(self, done: object) -> dict[str, float | bool]:
-        """Seconds since, and joules where they are counted; a counter that has begun anew gives none.
+    def cost(self, done: object) -> dict[str, float | bool | str]:
+        """Seconds since, and joules where they are counted; a counter that has begun anew gives none. Of training its
+        precision too, which is the machine's choice.
 
         Args:
             done: what the stage's verb returned. Training that was cut off knows the time of all its parts;
                 decoding does not (`decode_s` is null), and what is given is that of the last part, said as such.
         """
         facts = done if isinstance(done, dict) else {}
+        precision = {"precision": facts["precision"]} if "precision" in facts else {}
         elapsed, now = time.monotonic() - self.time, machine.energy_j()
         if facts.get("decode_s", 0.0) is None:
             return {"seconds": elapsed, "last_part": True}
         seconds = max(elapsed, facts.get("seconds", 0.0))
         if seconds > elapsed or now is None or self.energy_j is None or now < self.energy_j:
-            return {"seconds": seconds}
-        return {"seconds": seconds, "energy_j": now - self.energy_j}
+            return {"seconds": seconds, **precision}
+        return {"seconds": seconds, "energy_j": now - self.energy_j, **precision}
 
 
 def _state(paths: tuple[Path, ...]) -> list[list[int]]:

@@ -239,7 +239,9 @@ class TrainRecipe:
     """Hear each of these equally often: who has fewer utterances is heard again."""
     select_dev: str | None = None
     """Which rows of dev choose the checkpoint; none: all."""
-    learning_rate: Positive = 1e-3
+    learning_rate: Positive | None = None
+    """None: 1e-3 for parameters that the strategy adds, and for layer norms and biases; 3e-5 for weights that the base
+    model brings."""
     lora_plus: Positive = 1.0
     """LoRA+ (Hayou et al., 2024): how many times faster B learns than A."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
@@ -255,7 +257,7 @@ class TrainRecipe:
     gradient_checkpointing: bool = False
     """Compute activations again instead of keeping them: less memory, about a third more time."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """`auto`: bfloat16 on an accelerator that has it, else float32."""
+    """`auto`: bfloat16 where the GPU or the CPU has instructions for it, else float32."""
     text_style: Literal["auto", "corpus", "lower", "whisper"] = "auto"
     """The text that the model learns to write. `auto`: for text in one case without punctuation `whisper`, a sentence
     as Whisper writes it (English), or `lower` (other languages); for other text `corpus`."""

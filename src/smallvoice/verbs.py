@@ -160,13 +160,15 @@ def train(recipe: Recipe, corpus: Path, out: Path) -> dict[str, Any]:
         result = run_training(recipe, corpus, out, TrainingProgress(update, recipe.train.members))
     for row in result.left_out:
         console.print(f"  left out: {row['id']}: {row['reason']}")
-    console.print(f"  trained {result.trained} parameters in {result.seconds / 60:.1f} min; took {result.chosen}")
+    how = f"{result.trained} parameters in {result.precision}"
+    console.print(f"  trained {how} in {result.seconds / 60:.1f} min; took {result.chosen}")
     return {
         "trainable_parameters": result.trained.trainable,
         "total_parameters": result.trained.total,
         "chosen": result.chosen,
         "dev": {name: errors.as_dict() for name, errors in result.dev.items()},
         "seconds": result.seconds,
+        "precision": result.precision,
         "left_out": len(result.left_out),
     }
 

@@ -20,7 +20,7 @@ def stop_the_second_process(number: int, num_steps: int, recipe: object) -> floa
     """As if Ctrl-C had reached one process alone."""
     if number == STOP_AT and os.environ["RANK"] == "1":
         os.kill(os.getpid(), signal.SIGINT)
-    return rate(number, num_steps, recipe)
+    return schedule(number, num_steps, recipe)
 
 
 if __name__ == "__main__":
@@ -28,13 +28,13 @@ if __name__ == "__main__":
     recipe, short, corpus, out = map(Path, sys.argv[1:])
     train(recipes.load(recipe), corpus, out / "long")
     train(recipes.load(short), corpus, out / "whole")
-    rate = loop.learning_rate
-    loop.learning_rate = stop_the_second_process
+    schedule = loop.schedule
+    loop.schedule = stop_the_second_process
     try:
         train(recipes.load(short), corpus, out / "cut")
         raise SystemExit("nothing stopped it")
     except KeyboardInterrupt:
         progress = read_json(out / "cut" / "checkpoints" / "member-0" / "last" / "progress.json")
         print(f"stopped after step {progress['step']}", file=sys.stderr)
-        loop.learning_rate = rate
+        loop.schedule = schedule
     train(recipes.load(short), corpus, out / "cut")

@@ -24,20 +24,20 @@ from smallvoice.training import augment, checkpoint, loop, train
 from smallvoice.training.average import average_products
 from smallvoice.training.ema import RunningAverage
 from smallvoice.training.labels import IGNORED, collate, token_ids
-from smallvoice.training.objective import TeacherForcing, learning_rate
+from smallvoice.training.objective import TeacherForcing, schedule
 
 
 def test_schedule() -> None:
     recipe = TrainRecipe(learning_rate=1.0, warmup=0.1, schedule="cosine")
-    rates = [learning_rate(step, 100, recipe) for step in range(100)]
+    rates = [schedule(step, 100, recipe) for step in range(100)]
     assert rates[:10] == pytest.approx([0.1 * (step + 1) for step in range(10)])
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert rates[55] == pytest.approx(0.5)
     assert rates[-1] < 0.001
     linear = TrainRecipe(learning_rate=1.0, warmup=0.0, schedule="linear")
-    assert [learning_rate(step, 4, linear) for step in range(4)] == [1.0, 0.75, 0.5, 0.25]
+    assert [schedule(step, 4, linear) for step in range(4)] == [1.0, 0.75, 0.5, 0.25]
     constant = TrainRecipe(learning_rate=1.0, warmup=0.0, schedule="constant")
-    assert learning_rate(99, 100, constant) == 1.0
+    assert schedule(99, 100, constant) == 1.0
 
 
 @pytest.mark.parametrize("kind", tiny.KINDS)

@@ -123,6 +123,7 @@ def parameter_groups(network: Adapted, recipe: TrainRecipe) -> list[dict[str, An
         RecipeError: LoRA+ for a strategy without factors.
     """
     _require_factors(network.recipe, recipe)
+    rate = strategies.learning_rate(network.recipe, recipe)
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
@@ -130,8 +131,7 @@ def parameter_groups(network: Adapted, recipe: TrainRecipe) -> list[dict[str, An
             decay = recipe.weight_decay if parameter.ndim > 1 else 0.0
             groups.setdefault((factor, decay), []).append(parameter)
     return [
-        {"params": params, "lr": recipe.learning_rate * factor, "weight_decay": decay}
-        for (factor, decay), params in groups.items()
+        {"params": params, "lr": rate * factor, "weight_decay": decay} for (factor, decay), params in groups.items()
     ]
 
 

@@ -108,13 +108,18 @@ def stages(provenance: Json) -> list[tuple[str, str]]:
     }
     if not found:
         return []
-    labels = [f"{name}, its last part" if stage.get("last_part") else name for name, stage in found.items()]
+    labels = [", ".join([name, *_notes(stage)]) for name, stage in found.items()]
     costs = [_cost(float(stage["seconds"]), stage.get("energy_j")) for stage in found.values()]
     rows = list(zip(labels, costs, strict=True))
     energies = [float(stage["energy_j"]) for stage in found.values() if stage.get("energy_j") is not None]
     whole = sum(energies) if len(energies) == len(found) else None
     known = "in all, as far as known" if any(stage.get("last_part") for stage in found.values()) else "in all"
     return [*rows, (known, _cost(sum(float(stage["seconds"]) for stage in found.values()), whole))]
+
+
+def _notes(stage: Json) -> list[str]:
+    """What must be known of a stage's time: the precision of training, and whether it is all of it."""
+    return [str(stage["precision"])] * ("precision" in stage) + ["its last part"] * bool(stage.get("last_part"))
 
 
 def _cost(seconds: float, energy_j: float | None) -> str:

@@ -17,7 +17,7 @@ import torch
 
 from smallvoice.corpus.utterance import Corpus, Utterance
 from smallvoice.errors import RecipeError
-from smallvoice.model import adapt
+from smallvoice.model import adapt, strategies
 from smallvoice.model.weights import Whisper
 from smallvoice.recipe import Recipe
 from smallvoice.scoring.word_errors import ErrorCounts
@@ -28,7 +28,7 @@ from smallvoice.training.ema import RunningAverage
 from smallvoice.training.heard import Heard
 from smallvoice.training.labels import Labels
 from smallvoice.training.metrics import Metrics, stop_between_steps
-from smallvoice.training.objective import TeacherForcing, learning_rate
+from smallvoice.training.objective import TeacherForcing, schedule
 from smallvoice.training.prepare_batch import prepare
 
 log = logging.getLogger(__name__)
@@ -84,8 +84,9 @@ class _Loop:
         self.model = TeacherForcing(member.network, recipe.label_smoothing)
         self.parameters = [parameter for parameter in member.network.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(adapt.parameter_groups(member.network, recipe))
-        self.ratios = [group["lr"] / recipe.learning_rate for group in self.optimizer.param_groups]
-        """How many times faster than the schedule each group learns."""
+        self.rate = strategies.learning_rate(member.recipe.model, recipe)
+        self.rates = [group["lr"] for group in self.optimizer.param_groups]
+        """Of each group at its fastest."""
         self.scaler = torch.amp.GradScaler(self.processes.device.type, enabled=member.precision == "float16")
         self.average = RunningAverage(member.network, recipe.ema) if recipe.ema else None
         self.state = checkpoint.State(member.network, self.optimizer, self.scaler, self.average)
@@ -160,9 +161,9 @@ class _Loop:
     def _take_step(self, step: Step, number: int, stopped: threading.Event) -> bool:
         """One step of the optimiser, and its row in `metrics.jsonl`. Returns whether a process was told to stop."""
         started = time.monotonic()
-        rate = learning_rate(number, self.num_steps, self.member.recipe.train)
-        for group, ratio in zip(self.optimizer.param_groups, self.ratios, strict=True):
-            group["lr"] = ratio * rate
+        share = schedule(number, self.num_steps, self.member.recipe.train)
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = share * rate
         self.model.train()
         parts = [_Part(one.first, *self._prepare(one.batch)) for one in portions(step, self.processes)]
         num_tokens = int(self.processes.total(sum(part.labels.num_tokens for part in parts))[0])
@@ -179,7 +180,7 @@ class _Loop:
             "kind": "step",
             "step": number + 1,
             "of": self.num_steps,
-            "learning_rate": rate,
+            "learning_rate": share * self.rate,
             "epoch": step[0][0].epoch,
             "loss": loss_sum / num_tokens,
             "gradient_norm": norm,

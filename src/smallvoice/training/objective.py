@@ -41,11 +41,11 @@ class TeacherForcing(torch.nn.Module):
         return functional.cross_entropy(logits, targets[scored], reduction="sum", label_smoothing=self.label_smoothing)
 
 
-def learning_rate(step: int, num_steps: int, recipe: TrainRecipe) -> float:
-    """The learning rate of a step, counted from 0: a linear rise, then the schedule's fall to 0."""
+def schedule(step: int, num_steps: int, recipe: TrainRecipe) -> float:
+    """The share of the learning rate that a step has, counted from 0: a linear rise, then the schedule's fall to 0."""
     warmup = round(recipe.warmup * num_steps)
     if step < warmup:
-        return recipe.learning_rate * (step + 1) / warmup
+        return (step + 1) / warmup
     done = (step - warmup) / max(1, num_steps - warmup)
     shape = {"constant": 1.0, "linear": 1.0 - done, "cosine": 0.5 * (1.0 + math.cos(math.pi * done))}
-    return recipe.learning_rate * shape[recipe.schedule]
+    return shape[recipe.schedule]

@@ -9,7 +9,7 @@ from typing import Any
 
 from smallvoice.corpus.utterance import open_corpus
 from smallvoice.decoding.engine import frames_at_once
-from smallvoice.model import adapt, device, weights
+from smallvoice.model import adapt, device, strategies, weights
 from smallvoice.model import window as windows
 from smallvoice.recipe import Recipe
 from smallvoice.training import calibrate, distributed, estimate, memory
@@ -34,6 +34,7 @@ class Plan:
     device: str
     precision: str
     trainable: adapt.ParameterCount
+    learning_rate: float
     utterances: int | None = None
     steps: int | None = None
     """Of the optimiser, over all members."""
@@ -50,6 +51,7 @@ class Plan:
             "precision": self.precision,
             "trainable_parameters": self.trainable.trainable,
             "total_parameters": self.trainable.total,
+            "learning_rate": self.learning_rate,
             "utterances": self.utterances,
             "steps": self.steps,
             "estimated_minutes": self.minutes,
@@ -59,7 +61,8 @@ class Plan:
     def lines(self) -> Iterable[tuple[str, str]]:
         """What a person reads."""
         yield "base", f"{self.base}, from the {self.origin}"
-        yield "trains", f"{self.trainable} parameters, in {self.precision} on {self.device}"
+        how = f"in {self.precision} on {self.device}, at a learning rate of {self.learning_rate:g}"
+        yield "trains", f"{self.trainable} parameters, {how}"
         if self.steps is None or self.minutes is None or self.memory_bytes is None:
             yield "steps", "not known without a corpus (--corpus)"
             return
@@ -83,10 +86,12 @@ def plan(recipe: Recipe, corpus_folder: Path | None) -> Plan:
         "base": whisper.name,
         "origin": whisper.origin,
         "device": device.describe(processes.device),
+        "precision": precision,
+        "learning_rate": strategies.learning_rate(recipe.model, recipe.train),
     }
     if corpus_folder is None:
         count = adapt.count_parameters(adapt.adapt(whisper, recipe.model, recipe.train.seed))
-        return Plan(**facts, precision=precision, trainable=count)
+        return Plan(**facts, trainable=count)
     setup = Setup(recipe, open_corpus(corpus_folder), whisper, processes, precision)
     train = recipe.train
     steps = [
@@ -104,7 +109,6 @@ def plan(recipe: Recipe, corpus_folder: Path | None) -> Plan:
     decodings = train.members * train.evaluations + (train.members > 1) + 1  # the last for the calibration
     return Plan(
         **facts,
-        precision=precision,
         trainable=count,
         utterances=len(setup.planner.ids) - len(setup.left_out),
         steps=sum(steps),

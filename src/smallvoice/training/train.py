@@ -54,6 +54,7 @@ class TrainResult:
     dev: dict[str, ErrorCounts]
     """Word errors on dev, normalised, of each candidate."""
     seconds: float
+    precision: str
     left_out: list[dict[str, Any]]
 
 
@@ -95,6 +96,7 @@ def train(recipe: Recipe, corpus_folder: Path, run_folder: Path, report: Report 
         chosen=chosen,
         dev=dev,
         seconds=sum(member.seconds for member in members),
+        precision=precision,
         left_out=setup.left_out,
     )
 
