@@ -33,9 +33,10 @@ def test_a_counter_that_cannot_be_read_counts_nothing(tmp_path: Path, monkeypatc
 
 
 def test_the_report_shows_energy_where_every_stage_has_it() -> None:
-    stages = {"train": {"seconds": 75.2, "energy_j": 36_000.0}, "tuned": {"seconds": 4.8, "energy_j": 3_600.0}}
+    train = {"seconds": 75.2, "energy_j": 36_000.0, "precision": "bfloat16"}
+    stages = {"train": train, "tuned": {"seconds": 4.8, "energy_j": 3_600.0}}
     assert facts.stages({"stages": stages}) == [
-        ("train", "1 min 15 s, 10.0 Wh"),
+        ("train, bfloat16", "1 min 15 s, 10.0 Wh"),
         ("tuned", "4.8 s, 1.0 Wh"),
         ("in all", "1 min 20 s, 11.0 Wh"),
     ]

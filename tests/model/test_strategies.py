@@ -373,6 +373,25 @@ def test_what_cannot_be_right_is_refused(
         adapt.adapt(weights.load(str(tiny_models["english"])), ModelRecipe(**settings), seed=0)
 
 
+@pytest.mark.parametrize(
+    ("settings", "rate"),
+    [
+        ({}, 1e-3),
+        ({"strategy": "bottleneck"}, 1e-3),
+        ({"strategy": "selective", "norms": True, "biases": True}, 1e-3),
+        ({"strategy": "selective", "norms": True, "top_encoder_layers": 1}, 3e-5),
+        ({"strategy": "selective", "layers": ["encoder.layers.1"]}, 3e-5),
+        ({"strategy": "full"}, 3e-5),
+    ],
+)
+def test_a_strategy_has_its_learning_rate(
+    tiny_models: dict[str, Path], settings: dict[str, object], rate: float
+) -> None:
+    network = adapt.adapt(weights.load(str(tiny_models["english"])), ModelRecipe(**settings), seed=0)
+    assert {group["lr"] for group in adapt.parameter_groups(network, TrainRecipe())} == {rate}
+    assert {group["lr"] for group in adapt.parameter_groups(network, TrainRecipe(learning_rate=0.5))} == {0.5}
+
+
 def test_training_that_does_not_go_with_the_strategy_is_refused() -> None:
     with pytest.raises(RecipeError, match="lora_plus: bottleneck has no B"):
         adapt.require_sense(Recipe(model=ModelRecipe(strategy="bottleneck"), train=TrainRecipe(lora_plus=4.0)))

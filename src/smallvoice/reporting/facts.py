@@ -119,7 +119,8 @@ def stages(provenance: Json) -> list[tuple[str, str]]:
 
 def _notes(stage: Json) -> list[str]:
     """What must be known of a stage's time: the precision of training, and whether it is all of it."""
-    return [str(stage["precision"])] * ("precision" in stage) + ["its last part"] * bool(stage.get("last_part"))
+    precision = [str(stage["precision"])] if stage.get("precision") else []
+    return [*precision, "its last part"] if stage.get("last_part") else precision
 
 
 def _cost(seconds: float, energy_j: float | None) -> str:
