@@ -10,6 +10,8 @@ import threading
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -190,6 +192,25 @@ def test_transcripts_of_many_are_not_kept(model: str, tmp_path: Path, heard: lis
     work = recordings.find([tmp_path / "x"], tmp_path / "out")
     done = using._each(work, transcribe.transcriber(model))
     assert [one.made for one in done] == [True, True] and [one.transcript for one in done] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("text", "once"),
+    [
+        ("to the point to the point to the point to the", "to the point"),
+        ("so butter butter butter butter he said", "so butter he said"),
+        ("one two", "one two"),
+    ],
+)
+def test_a_loop_that_no_draw_ends_is_written_once(text: str, once: str) -> None:
+    words = [Word(word, 0.3 * min(place, 2), 0.3 * min(place + 1, 2), 0.9) for place, word in enumerate(text.split())]
+    first = Decoded(text, 9, -0.2, capped=True, words=words)
+    engine: Any = SimpleNamespace(decode=lambda *_, **__: [first])
+    guarded = long_form._guarded(engine, np.zeros(16_000, np.float32), "en", first)
+    assert (guarded.decoded.text, guarded.temperature, guarded.doubtful) == (once, 0.0, True)
+    assert " ".join(word.text for word in guarded.decoded.words or []) == once
+    plain = Decoded(text, 9, -0.2, capped=False, words=[replace(one, end_s=9.0) for one in words[:2]])
+    assert long_form._guarded(engine, np.zeros(16_000, np.float32), "en", plain) == long_form._Guarded(plain)
 
 
 @pytest.mark.parametrize(

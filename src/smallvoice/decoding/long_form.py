@@ -13,6 +13,7 @@ from smallvoice.decoding import speech
 from smallvoice.decoding.engine import Decoded, Engine, batches
 from smallvoice.decoding.word_times import Word
 from smallvoice.scoring.hallucination import COMPRESSION_RATIO, WORDS_PER_S, compression_ratio
+from smallvoice.scoring.normalize import is_spaced
 
 TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
 """Tried one after the other where a text loops (Radford et al., 2022, §4.5)."""
@@ -37,7 +38,7 @@ class Segment:
     temperature: float
     """0, or what it took to end a loop."""
     doubtful: bool
-    """It still loops, or the model would have gone on."""
+    """No draw ended its loop, which then is written once; or the model would have gone on."""
 
 
 def transcribe(
@@ -65,7 +66,7 @@ def transcribe(
         waveforms = [as_float(np.asarray(samples[first:last])) for first, last in batch]
         decoded = engine.decode(waveforms, language, words=True)
         for span, waveform, one in zip(batch, waveforms, decoded, strict=True):
-            segments.append(_segment(span, heard.spoken, *_guarded(engine, waveform, language, one)))
+            segments.append(_segment(span, heard.spoken, _guarded(engine, waveform, language, one)))
         forget(samples)
         done_s += sum(map(_length_s, batch))
         report(done_s, whole_s)
@@ -76,15 +77,35 @@ def _length_s(span: speech.Span) -> float:
     return (span[1] - span[0]) / SAMPLING_RATE
 
 
-def _guarded(engine: Engine, waveform: np.ndarray, language: str | None, decoded: Decoded) -> tuple[Decoded, float]:
-    """What was decoded, or where it loops the first draw that does not; with its temperature."""
+@dataclass(frozen=True)
+class _Guarded:
+    """What is taken for what was said in a stretch."""
+
+    decoded: Decoded
+    temperature: float = 0.0
+    doubtful: bool = False
+
+
+def _guarded(engine: Engine, waveform: np.ndarray, language: str | None, decoded: Decoded) -> _Guarded:
+    """What was decoded; where it loops the first draw that does not, and if all do, the loop once."""
     if not loops(decoded):
-        return decoded, 0.0
+        return _Guarded(decoded)
     for temperature in TEMPERATURES:
         again = engine.decode([waveform], language, words=True, temperature=temperature)[0]
         if not loops(again) and again.avg_logprob > MIN_LOGPROB:
-            return again, temperature
-    return decoded, 0.0
+            return _Guarded(again, temperature)
+    return _Guarded(_once(decoded, language), doubtful=True)
+
+
+def _once(decoded: Decoded, language: str | None) -> Decoded:
+    """A text without its words' repetitions that no time was found for."""
+    words = decoded.words or []
+    while run := _rattle(words):
+        words = [*words[: run.start], *words[run.stop :]]
+    if words == decoded.words:
+        return decoded
+    between = " " if is_spaced(language) else ""
+    return replace(decoded, text=between.join(word.text for word in words), words=words)
 
 
 def _placed(word: Word, spoken: list[tuple[float, float]]) -> Word:
@@ -98,11 +119,11 @@ def _placed(word: Word, spoken: list[tuple[float, float]]) -> Word:
 
 def loops(decoded: Decoded) -> bool:
     """Whether a text repeats itself, or had to be cut off."""
-    return decoded.capped or compression_ratio(decoded.text) > COMPRESSION_RATIO or _rattles(decoded.words or [])
+    return decoded.capped or compression_ratio(decoded.text) > COMPRESSION_RATIO or bool(_rattle(decoded.words or []))
 
 
-def _rattles(words: list[Word]) -> bool:
-    """Whether words are repeated three times in a row or more, from the second time on faster than anybody speaks.
+def _rattle(words: list[Word]) -> range:
+    """The places of words that repeat those before them twice or more, faster than anybody speaks; empty: none do.
 
     A few words are too short a text for zlib; and a child does say "no no no". But the model's loop has no audio of its
     own: alignment finds no time for its words.
@@ -113,8 +134,11 @@ def _rattles(words: list[Word]) -> bool:
         for place in range(size, len(words)):
             run = run + 1 if said[place] == said[place - size] else 0
             if run >= (TIMES - 1) * size and _too_fast(words[place - run + 1 : place + 1]):
-                return True
-    return False
+                last = place + 1
+                while last < len(words) and said[last] == said[last - size]:
+                    last += 1
+                return range(place - run + 1, last)
+    return range(0)
 
 
 def _too_fast(words: list[Word]) -> bool:
@@ -123,7 +147,8 @@ def _too_fast(words: list[Word]) -> bool:
     return len(words) > WORDS_PER_S * seconds or 2 * timeless > len(words)
 
 
-def _segment(span: speech.Span, spoken: list[speech.Span], decoded: Decoded, temperature: float) -> Segment:
+def _segment(span: speech.Span, spoken: list[speech.Span], guarded: _Guarded) -> Segment:
+    decoded = guarded.decoded
     start_s, end_s = span[0] / SAMPLING_RATE, span[1] / SAMPLING_RATE
     inside = [(a / SAMPLING_RATE, b / SAMPLING_RATE) for a, b in spoken if a < span[1] and b > span[0]]
     words = [
@@ -136,6 +161,6 @@ def _segment(span: speech.Span, spoken: list[speech.Span], decoded: Decoded, tem
         text=decoded.text,
         words=words,
         avg_logprob=decoded.avg_logprob,
-        temperature=temperature,
-        doubtful=loops(decoded),
+        temperature=guarded.temperature,
+        doubtful=guarded.doubtful,
     )
