@@ -29,14 +29,14 @@ def step_flop(network: torch.nn.Module, config: Any, duration_s: float, num_toke
     return total
 
 
-def matmul_gflops() -> float:
-    """The machine's matrix-product rate, in the precision that training uses, of the device that trains."""
+def matmul_gflops(precision: str) -> float:
+    """The rate of matrix products in a precision, of the device that trains."""
     where = device.best_device()
-    if where.type == "cpu":
+    if where.type == "cpu" and precision == "float32":
         return machine.matmul_gflops()
-    dtype = torch.bfloat16 if device.training_precision("auto", where) == "bfloat16" else torch.float32
+    dtype = getattr(torch, precision)
     best = 0.0
-    for size in (2048, 4096, 8192):
+    for size in (2048,) if where.type == "cpu" else (2048, 4096, 8192):
         a = torch.ones(size, size, device=where, dtype=dtype)
         for _ in range(10):
             finish(where)

@@ -61,7 +61,7 @@ def cut_to_speech(waveform: np.ndarray) -> np.ndarray:
     between = (np.percentile(level, 10) + level.max()) / 2
     loud = np.flatnonzero(level > min(between, level.max() + SPEECH_DB))
     bursts = np.split(loud, np.flatnonzero(np.diff(loud) > CLICK_FRAMES) + 1)
-    speech = np.concatenate([burst for burst in bursts if burst[-1] - burst[0] >= CLICK_FRAMES] or bursts)
+    speech = np.concatenate([burst for burst in bursts if len(burst) >= CLICK_FRAMES] or bursts)
     return waveform[320 * speech[0] : 320 * (speech[-1] + 1)]
 
 

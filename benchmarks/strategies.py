@@ -5,7 +5,7 @@
 
 Each trains with the settings of `--recipe` (one member, no mix; of its model only the base) on the corpus' `train`, in
 a process of its own, and decodes its `dev` greedily at its own window; the best three at 30 s too. Each strategy has
-its own default learning rate, but for LoRA+ and PiSSA, which move faster. What is done is kept in FOLDER and not done
+its own default learning rate, but for LoRA+, whose B moves faster. What is done is kept in FOLDER and not done
 again, so that a table which was cut off continues.
 """
 
@@ -24,7 +24,6 @@ from smallvoice import machine
 from smallvoice import recipe_file as recipes
 from smallvoice.decoding.evaluate import evaluate
 from smallvoice.model import tuned
-from smallvoice.model.strategies import learning_rate
 from smallvoice.model.window import FULL_WINDOW
 from smallvoice.recipe import DecodeRecipe, ModelRecipe, WindowRecipe
 from smallvoice.run_folder import RunFolder
@@ -49,7 +48,7 @@ STRATEGIES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "lora-plus": ("LoRA+, B 8 times faster", {}, {"lora_plus": 8.0, "learning_rate": 3e-4}),
     "rslora": ("rsLoRA", {"strategy": "rslora", "alpha": 8.0}, {}),
     "dora": ("DoRA", {"strategy": "dora"}, {}),
-    "pissa": ("PiSSA", {"strategy": "pissa"}, {"learning_rate": 3e-4}),
+    "pissa": ("PiSSA", {"strategy": "pissa"}, {}),
     "adalora": ("AdaLoRA, to rank 16", {"strategy": "adalora"}, {}),
     "bottleneck": ("bottleneck adapters of 64", {"strategy": "bottleneck"}, {}),
     "norms-biases": ("layer norms and biases", {"strategy": "selective", "norms": True, "biases": True}, {}),
@@ -92,7 +91,7 @@ def one(options: argparse.Namespace, name: str) -> None:
     write_json(
         folder / "row.json",
         {
-            "learning_rate": learning_rate(recipe.model, recipe.train),
+            "learning_rate": recipe.train.learning_rate,
             "trainable": result.trained.trainable,
             "precision": result.precision,
             # Of a training that was cut off and continued, what was left is timed.
@@ -126,7 +125,7 @@ def table(options: argparse.Namespace) -> str:
             write_json(options.out / name / "row.json", rows[name])
     rates = [rate for row in rows.values() for rate in row["matmul_gflops"]]
     words = rows[order[0]]["dev"]["words"]
-    precisions = sorted({row["precision"] for row in rows.values()})
+    precisions = sorted({row.get("precision", "precision not recorded") for row in rows.values()})
     lines = [
         f"{options.epochs} epochs, {', '.join(precisions)}, float32 products of {min(rates):.0f}–{max(rates):.0f} "
         f"GFLOP/s, {words} words of dev, greedy, {date.today().isoformat()}",

@@ -9,11 +9,11 @@
 
 Each runs in a process of its own, so that its peak memory is its own, with the matrix-product rate measured in that
 process before and after. Steps of (b) and (c) are the first of an epoch, of its own mix of lengths; (a) hears the
-utterances of (b) in their order, and as each of its steps costs the same it needs fewer. The rate is that of float32
-on a CPU, where (a) and (b) are in float32 too unless `--precision` says otherwise, and (c) as its recipe says; on CUDA
-all are in bfloat16 where the device has it. `--shape small` takes random weights of that size: speed does not ask what
-a model knows. `--times 10` makes the corpus so many times as large, for the memory of (b) and (c). A recipe that hears
-others too, adults beside children, needs `--recipe-corpus`; its utterances are then its own.
+utterances of (b) in their order, and as each of its steps costs the same it needs fewer. On a CPU (a) and (b) are in
+float32 unless `--precision` says otherwise, on CUDA in bfloat16 where the device has it; (c) is as its recipe says, and
+the matrix-product rate that of the row's precision. `--shape small` takes random weights of that size: speed does not
+ask what a model knows. `--times 10` makes the corpus so many times as large, for the memory of (b) and (c). A recipe
+that hears others too, adults beside children, needs `--recipe-corpus`; its utterances are then its own.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from smallvoice import recipe_file as recipes
 from smallvoice.corpus.audio import decode_flac
 from smallvoice.corpus.shards import CorpusWriter
 from smallvoice.corpus.utterance import Utterance, open_corpus
-from smallvoice.model import adapt, device, strategies, weights
+from smallvoice.model import adapt, device, weights
 from smallvoice.recipe import Recipe
 from smallvoice.storage import read_json, write_json
 from smallvoice.training import distributed
@@ -90,7 +90,8 @@ def smallvoice_cost(options: argparse.Namespace) -> dict[str, Any]:
     """Steps of a real training; dev is one speaker, for its decoding is not timed here."""
     recipe = recipe_of(options)
     steps = options.warmup + options.steps
-    before = matmul_gflops()
+    precision = device.training_precision(recipe.train.precision, device.best_device())
+    before = matmul_gflops(precision)
     corpus = options.corpus if options.times == 1 else grown(options.corpus, options.times, options.work / "grown")
     speaker = open_corpus(corpus).columns("dev", ["speaker"])["speaker"][0].as_py()
     dev = {"select_dev": f'speaker == "{speaker}"'} if speaker else {}
@@ -113,7 +114,7 @@ def smallvoice_cost(options: argparse.Namespace) -> dict[str, Any]:
     spoken = [heard[item.utterance_id] for step in planned for batch in step for item in batch]
     network = adapt.adapt(setup.whisper, recipe.model, seed=0, num_steps=steps)
     flop = sum(step_flop(network, setup.whisper.network.config, row.duration_s, tokens(setup, row)) for row in spoken)
-    return summary(timed, spoken, flop, peak, (before, matmul_gflops()))
+    return summary(precision, timed, spoken, flop, peak, (before, matmul_gflops(precision)))
 
 
 def grown(corpus_folder: Path, times: int, out: Path) -> Path:
@@ -139,7 +140,8 @@ def tutorial_cost(options: argparse.Namespace) -> dict[str, Any]:
     from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments, TrainerCallback, WhisperFeatureExtractor
 
     recipe = recipe_of(options)
-    before = matmul_gflops()
+    precision = precision_of(options)
+    before = matmul_gflops(precision)
     whisper = weights.load(recipe.model.base)
     where = device.best_device()
     steps = options.warmup_full + options.steps_full
@@ -179,9 +181,9 @@ def tutorial_cost(options: argparse.Namespace) -> dict[str, Any]:
         output_dir=str(options.work / "tutorial"),
         per_device_train_batch_size=options.batch,
         max_steps=steps,
-        learning_rate=strategies.learning_rate(recipe.model, recipe.train),
+        learning_rate=recipe.train.learning_rate,
         warmup_steps=1,
-        bf16=precision_of(options) == "bfloat16",
+        bf16=precision == "bfloat16",
         use_cpu=where.type == "cpu",
         dataloader_pin_memory=where.type == "cuda",
         remove_unused_columns=False,
@@ -202,7 +204,7 @@ def tutorial_cost(options: argparse.Namespace) -> dict[str, Any]:
     ]  # every step costs the same: which utterances it heard does not matter
     config = whisper.network.config
     flop = sum(step_flop(network, config, row.duration_s, tokens(setup, row)) for row in counted)
-    return summary(timed, counted, flop, peak, (before, matmul_gflops()))
+    return summary(precision, timed, counted, flop, peak, (before, matmul_gflops(precision)))
 
 
 def in_order(setup: Setup, number: int) -> list[Utterance]:
@@ -233,11 +235,12 @@ def tokens(setup: Setup, row: Utterance) -> int:
 
 
 def summary(
-    timed: list[float], heard: list[Utterance], flop: float, peak: int, rates: tuple[float, float]
+    precision: str, timed: list[float], heard: list[Utterance], flop: float, peak: int, rates: tuple[float, float]
 ) -> dict[str, Any]:
     """Figures of one way of training; `heard` is what the timed steps heard."""
     seconds, audio_s, rate = sum(timed), sum(row.duration_s for row in heard), max(rates)
     return {
+        "precision": precision,
         "steps": len(timed),
         "utterances": len(heard),
         "audio_s": audio_s,
@@ -291,7 +294,6 @@ def run_all(options: argparse.Namespace) -> dict[str, Any]:
         "batch": options.batch,
         "times": options.times,
         "device": device.describe(device.best_device()),
-        "precision": precision_of(options),
         "machine": machine.facts(),
         "versions": machine.versions(),
         "date": date.today().isoformat(),
@@ -311,17 +313,17 @@ def markdown(content: dict[str, Any]) -> str:
     results = content["results"]
     first = results.get("a")
     lines = [
-        f"{content['model']}, batch {content['batch']}, (a) and (b) in {content['precision']}, {content['device']}, "
+        f"{content['model']}, batch {content['batch']}, {content['device']}, "
         f"{content['date']}" + (f", corpus × {content['times']}" if content["times"] != 1 else ""),
         "",
-        "| | steps | s / utterance | × fewer | audio s / s | share of matrix products | rate, GFLOP/s | peak memory |",
-        "|---|---|---|---|---|---|---|---|",
+        "| | precision | steps | s / utterance | × fewer | audio s / s | share of products | GFLOP/s | peak memory |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for way, row in results.items():
         fewer = f"{first['seconds_per_utterance'] / row['seconds_per_utterance']:.1f}" if first else "–"
         rates = "–".join(f"{rate:.0f}" for rate in sorted(row["matmul_gflops"].values()))
         lines.append(
-            f"| ({way}) {NAMES[way].format(recipe=Path(content['recipe']).stem)} | {row['steps']} "
+            f"| ({way}) {NAMES[way].format(recipe=Path(content['recipe']).stem)} | {row['precision']} | {row['steps']} "
             f"| {row['seconds_per_utterance']:.3f} | {fewer} | {row['audio_s_per_s']:.1f} "
             f"| {100 * row['share_of_matmul']:.0f} % | {rates} | {row['peak_memory_bytes'] / 1e9:.2f} GB |"
         )
@@ -335,7 +337,7 @@ def main() -> None:
     parser.add_argument("--model", default="openai/whisper-base")
     parser.add_argument("--shape", choices=SHAPES, help="random weights of this size")
     parser.add_argument("--recipe", default="speechocean762_base", help="the recommended recipe: a name or a file")
-    parser.add_argument("--precision", choices=("float32", "bfloat16", "float16"), help="of (a) and (b)")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), help="of (a) and (b)")
     parser.add_argument("--recipe-corpus", type=Path, help="what (c) trains on, where that is more than CORPUS")
     parser.add_argument("--language", default="en")
     parser.add_argument("--ways", nargs="+", choices=NAMES, default=list(NAMES))

@@ -94,7 +94,9 @@ def test_missing_and_unreadable_files(tmp_path: Path) -> None:
 
 def test_an_empty_recipe_is_the_defaults(tmp_path: Path) -> None:
     assert recipes.load(write(tmp_path, "")) == recipes.build({"name": "mine"})
-    assert Recipe().train.learning_rate is None, "the strategy knows"
+    assert Recipe().train.learning_rate == 1e-3
+    assert recipes.build({"model": {"strategy": "full"}}).train.learning_rate == 3e-5
+    assert recipes.build({"model": {"strategy": "full"}, "train": {"learning_rate": 1e-4}}).train.learning_rate == 1e-4
 
 
 def test_a_setting_may_leave_out_its_stage(tmp_path: Path) -> None:

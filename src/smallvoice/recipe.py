@@ -5,6 +5,7 @@ This file is the only home of a default; `recipe_file` reads, checks and writes 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -35,8 +36,8 @@ class SplitRecipe:
     dev: Share = 0.1
     test: Share = 0.2
     by: Literal["strata", "hash", "folds"] = "strata"
-    """`strata`: places by age band and gender, kept in split.json; `hash`: by the speaker's name alone, the same
-    without a file; `folds`: part `fold` of `folds` is test, the next one dev."""
+    """`strata`: places by age band and gender, kept in split.json; `hash`: by the speaker's name alone, without a file;
+    `folds`: part `fold` of `folds` is test, the next one dev."""
     folds: Annotated[int, Field(ge=3)] = 5
     fold: Annotated[int, Field(ge=1)] = 1
     """From 1."""
@@ -148,6 +149,14 @@ class ModelRecipe:
     quantize: Literal["none", "8bit", "4bit"] = "none"
     """Hold the frozen base in fewer bits; on CUDA only."""
 
+    @property
+    def usual_rate(self) -> float:
+        """The learning rate: 3e-5 where matrices of the base move, 3e-4 for PiSSA, which splits them; else 1e-3."""
+        layers = self.top_encoder_layers or self.top_decoder_layers or (self.layers and not (self.norms or self.biases))
+        if self.strategy == "full" or (self.strategy == "selective" and layers):
+            return 3e-5
+        return 3e-4 if self.strategy == "pissa" else 1e-3
+
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class WindowRecipe:
@@ -186,7 +195,7 @@ class AugmentRecipe:
     noise_snr_db: list[float] = Field(default_factory=lambda: [5.0, 25.0], min_length=2, max_length=2)
     """How far the speech is above the noise: least and most."""
     noise_folder: str | None = None
-    """Recordings of noise; none: synthesised."""
+    """Recordings; none: synthesised."""
     room: Share = 0.0
     """The share of utterances that are heard in a room."""
     room_folder: str | None = None
@@ -231,17 +240,14 @@ class TrainRecipe:
     """How far from the base to what was trained the result lies (WiSE-FT, Wortsman et al., 2022): below 1 the model
     forgets less of other speech."""
     spectrum_power: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """To what power the singular values of each weight's change are raised, its size kept: below 1 no few directions
-    carry it, and the model forgets less of other speech."""
+    """To what power the singular values of each weight's change are raised, its size kept: below 1 it forgets less."""
     mix: list[MixRecipe] = Field(default_factory=list)
     """Parts of the training data with weights; rows of none are not heard. None: every row once an epoch."""
     balance: Literal["none", "speaker", "age", "source"] = "none"
     """Hear each of these equally often: who has fewer utterances is heard again."""
     select_dev: str | None = None
     """Which rows of dev choose the checkpoint; none: all."""
-    learning_rate: Positive | None = None
-    """None: 1e-3 for parameters that the strategy adds, and for layer norms and biases; 3e-5 for weights that the base
-    model brings."""
+    learning_rate: Positive | None = None  # the strategy's: `ModelRecipe.usual_rate`
     lora_plus: Positive = 1.0
     """LoRA+ (Hayou et al., 2024): how many times faster B learns than A."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
@@ -338,3 +344,7 @@ class Recipe:
     train: TrainRecipe = Field(default_factory=TrainRecipe)
     decode: DecodeRecipe = Field(default_factory=DecodeRecipe)
     evaluate: EvaluateRecipe = Field(default_factory=EvaluateRecipe)
+
+    def __post_init__(self) -> None:
+        if self.train.learning_rate is None:
+            object.__setattr__(self, "train", replace(self.train, learning_rate=self.model.usual_rate))

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -195,22 +195,36 @@ def test_transcripts_of_many_are_not_kept(model: str, tmp_path: Path, heard: lis
 
 
 @pytest.mark.parametrize(
-    ("text", "once"),
+    ("text", "seconds", "once"),
     [
-        ("to the point to the point to the point to the", "to the point"),
-        ("so butter butter butter butter he said", "so butter he said"),
-        ("one two", "one two"),
+        ("to the point to the point to the point to the", [0.3] * 3 + [0] * 8, "to the point"),
+        ("so butter butter butter butter he said", [0.3, 0.3, 0, 0, 0, 0.3, 0.3], "so butter he said"),
+        ("to the shop to the shop to the shop to the park", [0.3] * 3 + [0] * 6 + [0.3] * 3, "to the shop to the park"),
+        ("no no no no no no no no no no", [0.4] * 4 + [0] * 6, "no no no no"),
+        ("Bye, bye, bye! Bye, bye, bye!", [0.4] + [0] * 5, "Bye,"),
+        ("one two", [0.3, 0.3], "one two"),
     ],
 )
-def test_a_loop_that_no_draw_ends_is_written_once(text: str, once: str) -> None:
-    words = [Word(word, 0.3 * min(place, 2), 0.3 * min(place + 1, 2), 0.9) for place, word in enumerate(text.split())]
+def test_a_loop_that_no_draw_ends_is_written_once(text: str, seconds: list[float], once: str) -> None:
+    ends = list(accumulate(seconds, initial=0.0))
+    words = [Word(word, *span, 0.9) for word, span in zip(text.split(), pairwise(ends), strict=True)]
     first = Decoded(text, 9, -0.2, capped=True, words=words)
     engine: Any = SimpleNamespace(decode=lambda *_, **__: [first])
     guarded = long_form._guarded(engine, np.zeros(16_000, np.float32), "en", first)
     assert (guarded.decoded.text, guarded.temperature, guarded.doubtful) == (once, 0.0, True)
-    assert " ".join(word.text for word in guarded.decoded.words or []) == once
+    assert [word.text for word in guarded.decoded.words or []] == once.split()
     plain = Decoded(text, 9, -0.2, capped=False, words=[replace(one, end_s=9.0) for one in words[:2]])
     assert long_form._guarded(engine, np.zeros(16_000, np.float32), "en", plain) == long_form._Guarded(plain)
+    without = Decoded(text, 9, -0.2, capped=True)
+    assert long_form._once(without) == without, "no words, nothing to go by"
+
+
+def test_a_loop_leaves_spaces_as_they_are() -> None:
+    words = [Word(word, 0.0, 0.4 * (place == 0), 0.9) for place, word in enumerate(["안녕", "하세요", *["네"] * 4])]
+    spaced = Decoded("안녕 하세요 네 네 네 네", 9, -0.2, capped=True, words=words)
+    assert long_form._once(spaced).text == "안녕 하세요 네"
+    joined = Decoded("안녕하세요네네네네", 9, -0.2, capped=True, words=words)
+    assert long_form._once(joined).text == "안녕하세요네"
 
 
 @pytest.mark.parametrize(

@@ -381,6 +381,8 @@ def test_what_cannot_be_right_is_refused(
         ({"strategy": "selective", "norms": True, "biases": True}, 1e-3),
         ({"strategy": "selective", "norms": True, "top_encoder_layers": 1}, 3e-5),
         ({"strategy": "selective", "layers": ["encoder.layers.1"]}, 3e-5),
+        ({"strategy": "selective", "layers": ["encoder.layers.1"], "norms": True}, 1e-3),
+        ({"strategy": "pissa", "rank": 2}, 3e-4),
         ({"strategy": "full"}, 3e-5),
     ],
 )

@@ -28,7 +28,7 @@ from smallvoice.training.objective import TeacherForcing, schedule
 
 
 def test_schedule() -> None:
-    recipe = TrainRecipe(learning_rate=1.0, warmup=0.1, schedule="cosine")
+    recipe = TrainRecipe(learning_rate=0.5, warmup=0.1, schedule="cosine")
     rates = [schedule(step, 100, recipe) for step in range(100)]
     assert rates[:10] == pytest.approx([0.1 * (step + 1) for step in range(10)])
     assert rates[10:] == sorted(rates[10:], reverse=True)

@@ -13,7 +13,6 @@ from smallvoice.decoding import speech
 from smallvoice.decoding.engine import Decoded, Engine, batches
 from smallvoice.decoding.word_times import Word
 from smallvoice.scoring.hallucination import COMPRESSION_RATIO, WORDS_PER_S, compression_ratio
-from smallvoice.scoring.normalize import is_spaced
 
 TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
 """Tried one after the other where a text loops (Radford et al., 2022, §4.5)."""
@@ -34,7 +33,7 @@ class Segment:
     text: str
     words: list[Word]
     avg_logprob: float
-    """Mean natural-log probability of a token."""
+    """Mean natural-log probability of a token, of a loop's that were left out too."""
     temperature: float
     """0, or what it took to end a loop."""
     doubtful: bool
@@ -94,18 +93,34 @@ def _guarded(engine: Engine, waveform: np.ndarray, language: str | None, decoded
         again = engine.decode([waveform], language, words=True, temperature=temperature)[0]
         if not loops(again) and again.avg_logprob > MIN_LOGPROB:
             return _Guarded(again, temperature)
-    return _Guarded(_once(decoded, language), doubtful=True)
+    return _Guarded(_once(decoded), doubtful=True)
 
 
-def _once(decoded: Decoded, language: str | None) -> Decoded:
-    """A text without its words' repetitions that no time was found for."""
-    words = decoded.words or []
-    while run := _rattle(words):
-        words = [*words[: run.start], *words[run.stop :]]
-    if words == decoded.words:
-        return decoded
-    between = " " if is_spaced(language) else ""
-    return replace(decoded, text=between.join(word.text for word in words), words=words)
+def _once(decoded: Decoded) -> Decoded:
+    """A text without the repetitions that nobody could have said in their time."""
+    words, gone = decoded.words or [], set[int]()
+    while rattle := _rattle([word for place, word in enumerate(words) if place not in gone]):
+        left = [place for place in range(len(words)) if place not in gone]
+        run, size = rattle
+        copies = [left[first : min(first + size, run.stop)] for first in range(run.start, run.stop, size)]
+        # What begins like a copy and goes on otherwise was said.
+        whole = [copy for copy in copies if len(copy) == size or run.stop == len(left)]
+        found = {place for copy in whole if _too_fast([words[place] for place in copy]) for place in copy}
+        if not found:
+            break
+        gone |= found
+    kept = [word for place, word in enumerate(words) if place not in gone]
+    return replace(decoded, text=_without(decoded.text, words, gone), words=kept) if gone else decoded
+
+
+def _without(text: str, words: list[Word], gone: set[int]) -> str:
+    """A text without some of its words; spaces stay as the language has them."""
+    pieces, end = [], 0
+    for place, word in enumerate(words):
+        begin, end = end, max(end, text.find(word.text, end)) + len(word.text)
+        if place not in gone:
+            pieces.append(text[begin:end])
+    return "".join(pieces).strip()
 
 
 def _placed(word: Word, spoken: list[tuple[float, float]]) -> Word:
@@ -119,11 +134,16 @@ def _placed(word: Word, spoken: list[tuple[float, float]]) -> Word:
 
 def loops(decoded: Decoded) -> bool:
     """Whether a text repeats itself, or had to be cut off."""
-    return decoded.capped or compression_ratio(decoded.text) > COMPRESSION_RATIO or bool(_rattle(decoded.words or []))
+    return (
+        decoded.capped
+        or compression_ratio(decoded.text) > COMPRESSION_RATIO
+        or _rattle(decoded.words or []) is not None
+    )
 
 
-def _rattle(words: list[Word]) -> range:
-    """The places of words that repeat those before them twice or more, faster than anybody speaks; empty: none do.
+def _rattle(words: list[Word]) -> tuple[range, int] | None:
+    """The places of words that repeat those before them twice or more, faster than anybody speaks, and how many words
+    each time; None where none do.
 
     A few words are too short a text for zlib; and a child does say "no no no". But the model's loop has no audio of its
     own: alignment finds no time for its words.
@@ -137,8 +157,8 @@ def _rattle(words: list[Word]) -> range:
                 last = place + 1
                 while last < len(words) and said[last] == said[last - size]:
                     last += 1
-                return range(place - run + 1, last)
-    return range(0)
+                return range(place - run + 1, last), size
+    return None
 
 
 def _too_fast(words: list[Word]) -> bool:

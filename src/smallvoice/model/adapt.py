@@ -117,13 +117,13 @@ def parameter_groups(network: Adapted, recipe: TrainRecipe) -> list[dict[str, An
     has one dimension) do not decay.
 
     Returns:
-        Groups with `params`, `lr` and `weight_decay`; what a group's `lr` is to the recipe's, it stays all the time.
+        Groups with `params`, `lr` (at its highest) and `weight_decay`.
 
     Raises:
         RecipeError: LoRA+ for a strategy without factors.
     """
     _require_factors(network.recipe, recipe)
-    rate = strategies.learning_rate(network.recipe, recipe)
+    rate = recipe.learning_rate or network.recipe.usual_rate
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:

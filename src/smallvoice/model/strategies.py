@@ -7,11 +7,9 @@ from fnmatch import fnmatchcase
 import torch
 
 from smallvoice.errors import RecipeError
-from smallvoice.recipe import ModelRecipe, TrainRecipe
+from smallvoice.recipe import ModelRecipe
 
 LOW_RANK = ("lora", "rslora", "dora", "pissa", "adalora")
-ADDED_RATE, OWN_RATE = 1e-3, 3e-5
-"""Learning rates: of what a strategy adds, or only scales and shifts; of weights that the base model brings."""
 OUTPUT = "proj_out"
 """Its weight is the token embedding's too: an adapter merged into it would change both."""
 POSITIONS = "model.encoder.embed_positions.weight"
@@ -30,17 +28,6 @@ def part_of(recipe: ModelRecipe) -> str:
     if recipe.part != "auto":
         return recipe.part
     return "both" if recipe.strategy in ("selective", "full") else "hearing"
-
-
-def learning_rate(model: ModelRecipe, train: TrainRecipe) -> float:
-    """The recipe's learning rate, or what suits its strategy (docs/experiments.md): weights that the base model brings
-    must not move as fast as what is added to them."""
-    if train.learning_rate is not None:
-        return train.learning_rate
-    weights_move = model.strategy == "full" or (
-        model.strategy == "selective" and bool(model.top_encoder_layers or model.top_decoder_layers or model.layers)
-    )
-    return OWN_RATE if weights_move else ADDED_RATE
 
 
 def require_sense(recipe: ModelRecipe) -> None:

@@ -42,6 +42,8 @@ class Progress:
     seconds: float = 0.0
     """Training time so far, over all continuations."""
     processes: int = 1
+    precisions: list[str] = field(default_factory=list)
+    """What its steps were multiplied in, one after the other where a run went on elsewhere."""
     waited: int = 0
     """Decodings of dev since the best."""
     micro_frames: int | None = None

@@ -17,7 +17,7 @@ import torch
 
 from smallvoice.corpus.utterance import Corpus, Utterance
 from smallvoice.errors import RecipeError
-from smallvoice.model import adapt, strategies
+from smallvoice.model import adapt
 from smallvoice.model.weights import Whisper
 from smallvoice.recipe import Recipe
 from smallvoice.scoring.word_errors import ErrorCounts
@@ -84,13 +84,15 @@ class _Loop:
         self.model = TeacherForcing(member.network, recipe.label_smoothing)
         self.parameters = [parameter for parameter in member.network.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(adapt.parameter_groups(member.network, recipe))
-        self.rate = strategies.learning_rate(member.recipe.model, recipe)
+        self.rate = recipe.learning_rate or member.recipe.model.usual_rate
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         """Of each group at its fastest."""
         self.scaler = torch.amp.GradScaler(self.processes.device.type, enabled=member.precision == "float16")
         self.average = RunningAverage(member.network, recipe.ema) if recipe.ema else None
         self.state = checkpoint.State(member.network, self.optimizer, self.scaler, self.average)
         self.progress = self._restored() or self._begun()
+        if not self.progress.finished and member.precision not in self.progress.precisions[-1:]:
+            self.progress.precisions.append(member.precision)
         self.metrics = Metrics(
             member.folder / "metrics.jsonl", self.progress.step, member.report, writes=self.processes.first
         )
@@ -131,7 +133,7 @@ class _Loop:
         if not self.processes.first:
             progress = checkpoint.restore(last, self.state, self.member.key)
         if progress and not progress.finished and self.processes.first:
-            _say_continued(progress, self.processes)
+            _say_continued(progress, self.processes, self.member.precision)
         return progress
 
     def _begun(self) -> checkpoint.Progress:
@@ -317,14 +319,15 @@ def recomputed(network: torch.nn.Module, wanted: bool) -> Iterator[None]:
         getattr(network, f"{name}_checkpointing_disable")()
 
 
-def _say_continued(progress: checkpoint.Progress, processes: Processes) -> None:
+def _say_continued(progress: checkpoint.Progress, processes: Processes, precision: str) -> None:
     log.info("Training continues after step %d.", progress.step)
-    threads, size = torch.get_num_threads(), processes.size
-    for then, now, what in ((progress.threads, threads, "threads"), (progress.processes, size, "processes")):
+    pairs = [
+        (f"{progress.threads} threads", f"{torch.get_num_threads()} threads"),
+        (f"{progress.processes} processes", f"{processes.size} processes"),
+        (progress.precisions[-1] if progress.precisions else "float32", precision),
+    ]
+    for then, now in pairs:
         if then != now:
             log.warning(
-                "Training began with %d %s and continues with %d: the result may differ in the last bits.",
-                then,
-                what,
-                now,
+                "Training began with %s and continues with %s: the result may differ in the last bits.", then, now
             )

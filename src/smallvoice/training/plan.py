@@ -9,7 +9,7 @@ from typing import Any
 
 from smallvoice.corpus.utterance import open_corpus
 from smallvoice.decoding.engine import frames_at_once
-from smallvoice.model import adapt, device, strategies, weights
+from smallvoice.model import adapt, device, weights
 from smallvoice.model import window as windows
 from smallvoice.recipe import Recipe
 from smallvoice.training import calibrate, distributed, estimate, memory
@@ -87,7 +87,7 @@ def plan(recipe: Recipe, corpus_folder: Path | None) -> Plan:
         "origin": whisper.origin,
         "device": device.describe(processes.device),
         "precision": precision,
-        "learning_rate": strategies.learning_rate(recipe.model, recipe.train),
+        "learning_rate": recipe.train.learning_rate or recipe.model.usual_rate,
     }
     if corpus_folder is None:
         count = adapt.count_parameters(adapt.adapt(whisper, recipe.model, recipe.train.seed))

@@ -55,6 +55,7 @@ class TrainResult:
     """Word errors on dev, normalised, of each candidate."""
     seconds: float
     precision: str
+    """What steps were multiplied in; several where members, or parts of one, were trained on different machines."""
     left_out: list[dict[str, Any]]
 
 
@@ -96,7 +97,7 @@ def train(recipe: Recipe, corpus_folder: Path, run_folder: Path, report: Report 
         chosen=chosen,
         dev=dev,
         seconds=sum(member.seconds for member in members),
-        precision=precision,
+        precision=", ".join(dict.fromkeys(itertools.chain.from_iterable(member.precisions for member in members))),
         left_out=setup.left_out,
     )
 
@@ -232,6 +233,7 @@ class _Trained:
     dev: ErrorCounts
     parameters: adapt.ParameterCount
     seconds: float
+    precisions: list[str]
 
 
 def _train_member(setup: Setup, number: int, run: RunFolder, report: Report) -> _Trained:
@@ -269,6 +271,7 @@ def _train_member(setup: Setup, number: int, run: RunFolder, report: Report) -> 
         dev=ErrorCounts(**progress.best),
         parameters=adapt.count_parameters(network),
         seconds=progress.seconds,
+        precisions=progress.precisions or ["precision not recorded"],
     )
 
 
