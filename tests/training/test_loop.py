@@ -14,7 +14,7 @@ from smallvoice import recipe_file as recipes
 from smallvoice import verbs
 from smallvoice.corpus.utterance import open_corpus
 from smallvoice.errors import InputError, RecipeError, SmallvoiceError
-from smallvoice.model import adapt, weights
+from smallvoice.model import adapt, device, weights
 from smallvoice.model import window as windows
 from smallvoice.model.prompt import prefix_ids
 from smallvoice.recipe import AugmentRecipe, ModelRecipe, Recipe, TrainRecipe
@@ -321,6 +321,31 @@ def test_precisions_do_not_disturb_each_other(tiny_models: dict[str, Path], tiny
     assert weights_of(tmp_path / "0") == weights_of(tmp_path / "2")
     assert reduced != first
     assert reduced == pytest.approx(first, rel=0.02)
+
+
+def test_a_run_says_in_what_precision_its_parts_were_trained(
+    tiny_models: dict[str, Path],
+    tiny_corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    recipe = make_recipe(tiny_models["english"], max_steps=3, evaluations=1, checkpoint_every=1)
+
+    save = checkpoint.save
+
+    def save_and_stop(folder: Path, state: checkpoint.State, progress: checkpoint.Progress) -> None:
+        save(folder, state, progress)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(device, "training_precision", lambda *_: "float32")
+        patch.setattr(checkpoint, "save", save_and_stop)
+        train.train(recipe, tiny_corpus, tmp_path)
+    monkeypatch.setattr(device, "training_precision", lambda *_: "bfloat16")
+    assert train.train(recipe, tiny_corpus, tmp_path).precision == "float32, bfloat16"
+    assert "Training began with float32 and continues with bfloat16" in caplog.text
+    assert train.train(recipe, tiny_corpus, tmp_path).precision == "float32, bfloat16", "nothing is left to do"
 
 
 def test_only_a_model_that_heard_silence_may_write_nothing(
