@@ -95,7 +95,12 @@ def test_missing_and_unreadable_files(tmp_path: Path) -> None:
 def test_an_empty_recipe_is_the_defaults(tmp_path: Path) -> None:
     assert recipes.load(write(tmp_path, "")) == recipes.build({"name": "mine"})
     assert Recipe().train.learning_rate == 1e-3
-    assert recipes.build({"model": {"strategy": "full"}}).train.learning_rate == 3e-5
+    full = recipes.build({"model": {"strategy": "full"}})
+    assert full.train.learning_rate == 3e-5
+    recipes.dump(full, tmp_path / "run.yaml")
+    assert "learning_rate: 3.0e-05" in (tmp_path / "run.yaml").read_text()
+    recipes.dump_to_change(full, tmp_path / "mine.yaml")
+    assert recipes.load(tmp_path / "mine.yaml", ["model.strategy=lora"]).train.learning_rate == 1e-3
     assert recipes.build({"model": {"strategy": "full"}, "train": {"learning_rate": 1e-4}}).train.learning_rate == 1e-4
 
 

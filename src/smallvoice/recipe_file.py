@@ -140,9 +140,26 @@ def as_dict(stage: Any) -> dict[str, Any]:
     return dataclasses.asdict(stage)
 
 
+def to_change(recipe: Recipe) -> dict[str, Any]:
+    """A recipe whose strategy may still be changed: a learning rate that is the strategy's own is left open."""
+    content = as_dict(recipe)
+    if recipe.train.learning_rate == recipe.model.usual_rate:
+        content["train"]["learning_rate"] = None
+    return content
+
+
 def dump(recipe: Recipe, path: Path) -> None:
     """Write every field, defaults included, so that the file alone repeats the run."""
-    write_text(path, yaml.safe_dump(as_dict(recipe), sort_keys=False, allow_unicode=True))
+    _write(as_dict(recipe), path)
+
+
+def dump_to_change(recipe: Recipe, path: Path) -> None:
+    """Write every field for somebody to edit, see `to_change`."""
+    _write(to_change(recipe), path)
+
+
+def _write(content: dict[str, Any], path: Path) -> None:
+    write_text(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
 def _explain(problem: Any, where: str, lines: dict[tuple[str, ...], int]) -> str:

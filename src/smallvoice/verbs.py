@@ -307,7 +307,7 @@ def configure(
     from smallvoice.training.plan import plan
 
     planned = plan(recipe, corpus)
-    recipes.dump(recipe, out)
+    recipes.dump_to_change(recipe, out)
     for name, value in planned.lines():
         console.print(f"  {name}: {value}")
     return planned.as_dict()

@@ -223,6 +223,14 @@ def test_a_loop_leaves_spaces_as_they_are() -> None:
     words = [Word(word, 0.0, 0.4 * (place == 0), 0.9) for place, word in enumerate(["안녕", "하세요", *["네"] * 4])]
     spaced = Decoded("안녕 하세요 네 네 네 네", 9, -0.2, capped=True, words=words)
     assert long_form._once(spaced).text == "안녕 하세요 네"
+    other = Decoded(
+        "안녕 하세요 Ne, 네 네 네 네 end",
+        9,
+        -0.2,
+        capped=True,
+        words=[*words[:2], Word("?", 0.4, 0.4, 0.9), *words[2:]],
+    )
+    assert long_form._once(other).text == "안녕 하세요 Ne, 네 end", "a word that the text has not"
     joined = Decoded("안녕하세요네네네네", 9, -0.2, capped=True, words=words)
     assert long_form._once(joined).text == "안녕하세요네"
 

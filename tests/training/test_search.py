@@ -60,6 +60,14 @@ def test_ranges(tmp_path: Path) -> None:
     assert (recipe.name, recipe.model.rank) == ("mine", 4)
 
 
+def test_the_learning_rate_follows_a_strategy_that_is_searched(tmp_path: Path) -> None:
+    space = load(tmp_path, "search: {model.strategy: [lora, full]}\n")
+    rates = [space.with_settings({"model.strategy": name}).train.learning_rate for name in ("lora", "full")]
+    assert rates == [1e-3, 3e-5]
+    fixed = load(tmp_path, "search: {model.strategy: [lora, full]}\ntrain: {learning_rate: 1e-4}\n")
+    assert fixed.with_settings({"model.strategy": "full"}).train.learning_rate == 1e-4
+
+
 def test_own_settings_outside_the_ranges(tmp_path: Path) -> None:
     assert load(tmp_path, RANGES, "model.dropout=0.15").own_settings() is None
     assert load(tmp_path, RANGES, "model.rank=3").own_settings() is None

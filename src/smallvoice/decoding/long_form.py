@@ -115,12 +115,14 @@ def _once(decoded: Decoded) -> Decoded:
 
 def _without(text: str, words: list[Word], gone: set[int]) -> str:
     """A text without some of its words; spaces stay as the language has them."""
-    pieces, end = [], 0
+    pieces, begin = [], 0
     for place, word in enumerate(words):
-        begin, end = end, max(end, text.find(word.text, end)) + len(word.text)
+        found = text.find(word.text, begin)
+        end = found + len(word.text) if found >= 0 else begin
         if place not in gone:
             pieces.append(text[begin:end])
-    return "".join(pieces).strip()
+        begin = end
+    return "".join([*pieces, text[begin:]]).strip()
 
 
 def _placed(word: Word, spoken: list[tuple[float, float]]) -> Word:

@@ -42,7 +42,7 @@ class Progress:
     seconds: float = 0.0
     """Training time so far, over all continuations."""
     processes: int = 1
-    precisions: list[str] = field(default_factory=list)
+    precisions: list[str] = field(default_factory=lambda: ["a precision not recorded"])
     """What its steps were multiplied in, one after the other where a run went on elsewhere."""
     waited: int = 0
     """Decodings of dev since the best."""

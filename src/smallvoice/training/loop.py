@@ -137,7 +137,8 @@ class _Loop:
         return progress
 
     def _begun(self) -> checkpoint.Progress:
-        return checkpoint.Progress(self.member.key, threads=torch.get_num_threads(), processes=self.processes.size)
+        threads, size = torch.get_num_threads(), self.processes.size
+        return checkpoint.Progress(self.member.key, threads=threads, processes=size, precisions=[self.member.precision])
 
     def _choose_limit(self) -> None:
         """On a CPU, the micro-batch that will fit; an accelerator says by itself when one does not."""
@@ -321,13 +322,12 @@ def recomputed(network: torch.nn.Module, wanted: bool) -> Iterator[None]:
 
 def _say_continued(progress: checkpoint.Progress, processes: Processes, precision: str) -> None:
     log.info("Training continues after step %d.", progress.step)
+    last_bits = "the result may differ in the last bits"
     pairs = [
-        (f"{progress.threads} threads", f"{torch.get_num_threads()} threads"),
-        (f"{progress.processes} processes", f"{processes.size} processes"),
-        (progress.precisions[-1] if progress.precisions else "float32", precision),
+        (f"{progress.threads} threads", f"{torch.get_num_threads()} threads", last_bits),
+        (f"{progress.processes} processes", f"{processes.size} processes", last_bits),
+        (progress.precisions[-1], precision, "the result will differ a little"),
     ]
-    for then, now in pairs:
+    for then, now, differs in pairs:
         if then != now:
-            log.warning(
-                "Training began with %s and continues with %s: the result may differ in the last bits.", then, now
-            )
+            log.warning("Training began with %s and continues with %s: %s.", then, now, differs)

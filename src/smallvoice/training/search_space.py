@@ -75,7 +75,7 @@ class SearchSpace:
         Raises:
             RecipeError: settings that cannot be together.
         """
-        return recipes.build(_with(recipes.as_dict(self.recipe), settings))
+        return recipes.build(_with(recipes.to_change(self.recipe), settings))
 
     def own_settings(self) -> dict[str, Any] | None:
         """The recipe's own values, where they lie within the ranges: the first trial."""
@@ -120,7 +120,7 @@ def _ranges(block: dict[str, Any], recipe: Recipe, where: str, lines: dict[tuple
         try:
             found = _range(str(path), values, recipe)
             for value in found.ends():
-                recipes.build(_with(recipes.as_dict(recipe), {found.path: value}), where=place)
+                recipes.build(_with(recipes.to_change(recipe), {found.path: value}), where=place)
         except RecipeError as error:
             problems += [problem if problem.startswith(place) else f"{place}: {problem}" for problem in error.problems]
         else:

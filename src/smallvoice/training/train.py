@@ -271,7 +271,7 @@ def _train_member(setup: Setup, number: int, run: RunFolder, report: Report) -> 
         dev=ErrorCounts(**progress.best),
         parameters=adapt.count_parameters(network),
         seconds=progress.seconds,
-        precisions=progress.precisions or ["precision not recorded"],
+        precisions=progress.precisions,
     )
 
 
