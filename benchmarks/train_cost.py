@@ -320,7 +320,8 @@ def markdown(content: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for way, row in results.items():
-        fewer = f"{first['seconds_per_utterance'] / row['seconds_per_utterance']:.1f}" if first else "–"
+        alike = first and first["precision"] == row["precision"]
+        fewer = f"{first['seconds_per_utterance'] / row['seconds_per_utterance']:.1f}" if alike else "–"
         rates = "–".join(f"{rate:.0f}" for rate in sorted(row["matmul_gflops"].values()))
         lines.append(
             f"| ({way}) {NAMES[way].format(recipe=Path(content['recipe']).stem)} | {row['precision']} | {row['steps']} "

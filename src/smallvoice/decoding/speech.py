@@ -1,8 +1,8 @@
 """Where somebody speaks in a recording: Silero's voice activity detection, as faster-whisper brings it.
 
-It notices a soft beginning late, by 60 ms at the median and by half a second in one of ten of children's utterances in
-noise; and not at all a first word before a pause. So it is asked to be bolder than it is by itself, and from where it
-hears speech the beginning is looked for backwards, as long as it is louder than the pause before.
+It notices a soft beginning late, and sometimes not at all a first word before a pause. So it is asked to be bolder than
+it is by itself, and from where it hears speech the beginning is looked for backwards, as long as it is louder than the
+pause before.
 """
 
 from __future__ import annotations
