@@ -41,6 +41,7 @@ PAUSE_S, SNR_DB = (0.3, 20.0), (10.0, 20.0)
 SPEECH_DB = -15.0
 """Frames so far below the loudest are not speech, whatever the noise."""
 CLICK_FRAMES = 5
+"""A burst of fewer frames, of 20 ms, is a click."""
 SHORT_S = 600.0
 RUN_ON = re.compile(r"\b(\S+ \S+ \S+ \S+)(?: \1){3}\b")
 

@@ -137,7 +137,7 @@ def grown(corpus_folder: Path, times: int, out: Path) -> Path:
 def tutorial_cost(options: argparse.Namespace) -> dict[str, Any]:
     """The tutorial's way: features of 30 s made beforehand, labels padded with -100, PEFT without a task type."""
     from peft import LoraConfig, get_peft_model
-    from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments, TrainerCallback, WhisperFeatureExtractor
+    from transformers import Seq2SeqTrainer, TrainerCallback, WhisperFeatureExtractor
 
     recipe = recipe_of(options)
     precision = precision_of(options)
@@ -177,13 +177,31 @@ def tutorial_cost(options: argparse.Namespace) -> dict[str, Any]:
             finish(where)
             times.append(time.perf_counter() - self.started)
 
-    arguments = Seq2SeqTrainingArguments(
+    arguments = tutorial_arguments(options, recipe, steps)
+    trainer = Seq2SeqTrainer(
+        model=network, args=arguments, train_dataset=examples, data_collator=collate, callbacks=[Clock()]
+    )
+    trainer.train()
+    peak = peak_memory()
+    timed = times[options.warmup_full :]
+    counted = heard[: len(timed) * options.batch]  # every step costs the same, whichever utterances it heard
+    config = whisper.network.config
+    flop = sum(step_flop(network, config, row.duration_s, tokens(setup, row)) for row in counted)
+    return summary(precision, timed, counted, flop, peak, (before, matmul_gflops(precision)))
+
+
+def tutorial_arguments(options: argparse.Namespace, recipe: Recipe, steps: int) -> Any:
+    """The trainer's `Seq2SeqTrainingArguments`: nothing saved, nothing logged."""
+    from transformers import Seq2SeqTrainingArguments
+
+    where = device.best_device()
+    return Seq2SeqTrainingArguments(
         output_dir=str(options.work / "tutorial"),
         per_device_train_batch_size=options.batch,
         max_steps=steps,
         learning_rate=recipe.train.learning_rate,
         warmup_steps=1,
-        bf16=precision == "bfloat16",
+        bf16=recipe.train.precision == "bfloat16",
         use_cpu=where.type == "cpu",
         dataloader_pin_memory=where.type == "cuda",
         remove_unused_columns=False,
@@ -193,18 +211,6 @@ def tutorial_cost(options: argparse.Namespace) -> dict[str, Any]:
         report_to=[],
         disable_tqdm=True,
     )
-    trainer = Seq2SeqTrainer(
-        model=network, args=arguments, train_dataset=examples, data_collator=collate, callbacks=[Clock()]
-    )
-    trainer.train()
-    peak = peak_memory()
-    timed = times[options.warmup_full :]
-    counted = heard[
-        : len(timed) * options.batch
-    ]  # every step costs the same: which utterances it heard does not matter
-    config = whisper.network.config
-    flop = sum(step_flop(network, config, row.duration_s, tokens(setup, row)) for row in counted)
-    return summary(precision, timed, counted, flop, peak, (before, matmul_gflops(precision)))
 
 
 def in_order(setup: Setup, number: int) -> list[Utterance]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import string
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -37,7 +38,7 @@ class Segment:
     temperature: float
     """0, or what it took to end a loop."""
     doubtful: bool
-    """No draw ended its loop, which then is written once; or the model would have gone on."""
+    """No draw ended its loop, whose repetitions without time are left out; or the model would have gone on."""
 
 
 def transcribe(
@@ -86,7 +87,7 @@ class _Guarded:
 
 
 def _guarded(engine: Engine, waveform: np.ndarray, language: str | None, decoded: Decoded) -> _Guarded:
-    """What was decoded; where it loops the first draw that does not, and if all do, the loop once."""
+    """What was decoded; where it loops the first draw that does not, and if all do, that without its repetitions."""
     if not loops(decoded):
         return _Guarded(decoded)
     for temperature in TEMPERATURES:
@@ -98,31 +99,31 @@ def _guarded(engine: Engine, waveform: np.ndarray, language: str | None, decoded
 
 def _once(decoded: Decoded) -> Decoded:
     """A text without the repetitions that nobody could have said in their time."""
-    words, gone = decoded.words or [], set[int]()
-    while rattle := _rattle([word for place, word in enumerate(words) if place not in gone]):
-        left = [place for place in range(len(words)) if place not in gone]
+    left = list(enumerate(decoded.words or []))
+    while rattle := _rattle([word for _, word in left]):
         run, size = rattle
         copies = [left[first : min(first + size, run.stop)] for first in range(run.start, run.stop, size)]
-        # What begins like a copy and goes on otherwise was said.
-        whole = [copy for copy in copies if len(copy) == size or run.stop == len(left)]
-        found = {place for copy in whole if _too_fast([words[place] for place in copy]) for place in copy}
-        if not found:
+        # A part of a copy that does not end the text goes on otherwise: it was said.
+        cut_short = run.stop < len(left) and len(copies[-1]) < size
+        spoken = [copy for copy in copies[: len(copies) - cut_short] if not _too_fast([word for _, word in copy])]
+        spoken += copies[-1:] * cut_short
+        if spoken == copies:
             break
-        gone |= found
-    kept = [word for place, word in enumerate(words) if place not in gone]
-    return replace(decoded, text=_without(decoded.text, words, gone), words=kept) if gone else decoded
+        left = [*left[: run.start], *itertools.chain.from_iterable(spoken), *left[run.stop :]]
+    return _only(decoded, {place for place, _ in left})
 
 
-def _without(text: str, words: list[Word], gone: set[int]) -> str:
-    """A text without some of its words; spaces stay as the language has them."""
+def _only(decoded: Decoded, kept: set[int]) -> Decoded:
+    """A text with these of its words; spaces stay as the language has them."""
     pieces, begin = [], 0
-    for place, word in enumerate(words):
-        found = text.find(word.text, begin)
+    for place, word in enumerate(decoded.words or []):
+        found = decoded.text.find(word.text, begin)
         end = found + len(word.text) if found >= 0 else begin
-        if place not in gone:
-            pieces.append(text[begin:end])
+        if place in kept:
+            pieces.append(decoded.text[begin:end])
         begin = end
-    return "".join([*pieces, text[begin:]]).strip()
+    words = decoded.words and [word for place, word in enumerate(decoded.words) if place in kept]
+    return replace(decoded, text="".join([*pieces, decoded.text[begin:]]).strip(), words=words)
 
 
 def _placed(word: Word, spoken: list[tuple[float, float]]) -> Word:
