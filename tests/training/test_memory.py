@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
@@ -188,3 +191,22 @@ def test_a_container_has_less_than_its_machine(tmp_path: Path, monkeypatch: pyte
     assert memory.free_bytes() == 400_000
     (tmp_path / "most").write_text("max\n")
     assert memory.free_bytes() > 1_000_000
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="only glibc keeps freed memory"
+)
+def test_freed_memory_goes_back_to_the_system() -> None:
+    """Pieces too small to be mapped by themselves, with one at the end that stays."""
+    libc, process = ctypes.CDLL(None), psutil.Process()
+    libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    libc.free.argtypes = [ctypes.c_void_p]
+    pieces = [libc.malloc(50_000) for _ in range(4_000)]
+    for piece in pieces:
+        ctypes.memset(piece, 1, 50_000)
+    for piece in pieces[:-1]:
+        libc.free(piece)
+    kept = process.memory_info().rss
+    memory.give_back()
+    assert kept - process.memory_info().rss > 150e6
+    libc.free(pieces[-1])

@@ -196,6 +196,8 @@ class _Loop:
             row["imbalance"] = imbalance(step, self.processes.size)
         self.metrics.add(row)
         self.heard.add(number + 1, step)
+        if self.progress.step % memory.GIVEN_BACK_EVERY == 0:
+            memory.give_back()
         return any(row[2] for row in found)
 
     def _prepare(self, batch: Batch) -> tuple[torch.Tensor, Labels]:
@@ -261,7 +263,9 @@ class _Loop:
         started, progress = time.monotonic(), self.progress
         with self.average.in_place() if self.average else nullcontext():
             self.member.network.eval()
+            memory.give_back()
             counts = self.member.evaluate()
+            memory.give_back()
             best = progress.best is None or counts.errors < ErrorCounts(**progress.best).errors
             progress.waited = 0 if best else progress.waited + 1
             if best:
