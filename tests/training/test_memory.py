@@ -210,3 +210,14 @@ def test_freed_memory_goes_back_to_the_system() -> None:
     memory.give_back()
     assert kept - process.memory_info().rss > 150e6
     libc.free(pieces[-1])
+
+
+def test_training_gives_memory_back(
+    tiny_models: dict[str, Path], tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every so many steps, and before and after dev is decoded."""
+    given = []
+    monkeypatch.setattr(memory, "GIVEN_BACK_EVERY", 2)
+    monkeypatch.setattr(memory, "give_back", lambda: given.append(True))
+    verbs.train(make_recipe(tiny_models["english"]), tiny_corpus, tmp_path)
+    assert len(given) == 4 // 2 + 2

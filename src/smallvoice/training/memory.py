@@ -30,8 +30,8 @@ SHARE_OF_FREE = 0.5
 
 
 GIVEN_BACK_EVERY = 10
-"""Steps. After 60 steps of what speechocean762_base_best does, and a decoding of dev, a process had held 3.3 GB at most
-where each step takes at most 2.4; given back so often, 2.7, and steps take as long."""
+"""Steps. 45 of what speechocean762_base_best does, and a decoding of dev, held 3.3 GB at most, where a step by itself
+takes 2.4 at most; with memory given back so often 60 steps and dev hold 2.8, and a step takes as long."""
 
 
 class MemoryFull(Exception):
