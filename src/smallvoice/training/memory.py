@@ -27,8 +27,6 @@ from smallvoice.training import estimate
 
 SHARE_OF_FREE = 0.5
 """Of the free memory, where the recipe says nothing: other work goes on, and the prediction may be a quarter off."""
-
-
 GIVEN_BACK_EVERY = 10
 """Steps. 45 of what speechocean762_base_best does, and a decoding of dev, held 3.3 GB at most, where a step by itself
 takes 2.4 at most; with memory given back so often 60 steps and dev hold 2.8, and a step takes as long."""
@@ -78,6 +76,8 @@ def release(device: torch.device) -> None:
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
+    else:
+        give_back()
 
 
 def give_back() -> None:
