@@ -163,6 +163,36 @@ def test_label_smoothing(tiny_models: dict[str, Path]) -> None:
     assert abs(float(expected) + float(own.sum())) > 1e-3
 
 
+@pytest.mark.parametrize(
+    "settings", [ModelRecipe(), ModelRecipe(strategy="full", part="hearing")], ids=["lora", "hearing"]
+)
+def test_weights_rounded_beforehand_give_autocasts_own_bits(
+    tiny_models: dict[str, Path], settings: ModelRecipe
+) -> None:
+    whisper = weights.load(str(tiny_models["multilingual"]))
+    model = TeacherForcing(adapt.adapt(whisper, settings, seed=0), precision="bfloat16").train()
+    prefix, end = len(prefix_ids(whisper.generation, "en")), whisper.generation.eos_token_id
+    labels = collate([token_ids(whisper, "a cat", "en"), token_ids(whisper, "no", "en")], prefix, end)
+    mel = windows.features([tiny.tone(1.0), tiny.tone(1.2)], 150, whisper.network)
+    batch = (mel, labels.inputs, labels.targets)
+
+    def gradients(loss: torch.Tensor) -> list[torch.Tensor]:
+        loss.backward()
+        found = [loss.detach(), *(p.grad.clone() for p in model.parameters() if p.requires_grad)]
+        model.zero_grad()
+        return found
+
+    with torch.autocast("cpu", torch.bfloat16):
+        plain = model(*batch)
+    expected = gradients(plain)
+    assert all(torch.equal(one, other) for one, other in zip(gradients(model.loss(*batch)), expected, strict=True))
+    assert float(expected[0]) != float(TeacherForcing(model.network).loss(*batch).detach())  # it was another precision
+    moving = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert not moving & set(model.rounded)
+    assert {name.split(".")[-2] for name in model.rounded} >= {"proj_out", "fc1"}
+    assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
+
+
 def test_checkpointed_layers_give_the_same_gradients(tiny_models: dict[str, Path]) -> None:
     whisper = weights.load(str(tiny_models["multilingual"]))
     model = TeacherForcing(adapt.adapt(whisper, ModelRecipe(dropout=0.2), seed=0)).train()

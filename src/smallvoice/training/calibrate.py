@@ -35,7 +35,7 @@ from smallvoice.scoring.word_errors import ErrorCounts
 from smallvoice.training import estimate, loop
 from smallvoice.training.batches import Batch, Reader
 from smallvoice.training.loop import Member
-from smallvoice.training.objective import TeacherForcing
+from smallvoice.training.objective import TeacherForcing, optimizer_of
 from smallvoice.training.prepare_batch import prepare
 from smallvoice.training.train import Setup
 
@@ -94,7 +94,7 @@ def measure(setup: Setup, network: adapt.Adapted, epoch: EpochPlan, largest: Bat
     """
     member = _member(setup, network)
     reader = Reader(setup.corpus, setup.planner.groups)
-    model = TeacherForcing(network, setup.recipe.train.label_smoothing)
+    model = TeacherForcing(network, setup.recipe.train.label_smoothing, setup.precision)
     timed: dict[float, float] = {}
     found = Measured()
     started = time.perf_counter()
@@ -180,14 +180,11 @@ def _seconds(member: Member, model: TeacherForcing, reader: Reader, batch: Batch
 def _loss(member: Member, model: TeacherForcing, reader: Reader, batch: Batch) -> torch.Tensor:
     mel, labels = prepare(member, reader, batch)
     device = member.processes.device
-    reduced = loop.REDUCED_TYPES.get(member.precision)
-    with torch.autocast(device.type, reduced, enabled=reduced is not None):
-        loss: torch.Tensor = model(mel, labels.inputs.to(device), labels.targets.to(device))
-        return loss / max(1, labels.num_tokens)
+    return model.loss(mel, labels.inputs.to(device), labels.targets.to(device)) / max(1, labels.num_tokens)
 
 
 def _optimizer_seconds(member: Member) -> float:
-    optimizer = torch.optim.AdamW(adapt.parameter_groups(member.network, member.recipe.train))
+    optimizer = optimizer_of(member.network, member.recipe.train)
     optimizer.step()  # makes its state
     started = time.perf_counter()
     optimizer.step()

@@ -28,12 +28,10 @@ from smallvoice.training.ema import RunningAverage
 from smallvoice.training.heard import Heard
 from smallvoice.training.labels import Labels
 from smallvoice.training.metrics import Metrics, stop_between_steps
-from smallvoice.training.objective import TeacherForcing, schedule
+from smallvoice.training.objective import TeacherForcing, optimizer_of, schedule
 from smallvoice.training.prepare_batch import prepare
 
 log = logging.getLogger(__name__)
-
-REDUCED_TYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass
@@ -81,9 +79,9 @@ class _Loop:
     def __init__(self, member: Member) -> None:
         recipe = member.recipe.train
         self.member, self.processes = member, member.processes
-        self.model = TeacherForcing(member.network, recipe.label_smoothing)
+        self.model = TeacherForcing(member.network, recipe.label_smoothing, member.precision)
         self.parameters = [parameter for parameter in member.network.parameters() if parameter.requires_grad]
-        self.optimizer = torch.optim.AdamW(adapt.parameter_groups(member.network, recipe))
+        self.optimizer = optimizer_of(member.network, recipe)
         self.rate = recipe.learning_rate or member.recipe.model.usual_rate
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         """Of each group at its fastest."""
@@ -220,7 +218,6 @@ class _Loop:
 
     def _gradients(self, parts: list[_Part], num_tokens: int, number: int, limit: int | None) -> float:
         device, loss_sum = self.processes.device, 0.0
-        reduced = REDUCED_TYPES.get(self.member.precision)
         for part in parts:
             frames = part.mel.shape[-1]
             rows = memory.rows_at_once(limit, frames, len(part.mel))
@@ -230,8 +227,7 @@ class _Loop:
                 # Dropout draws from here, so a continued run repeats it without any saved state.
                 torch.manual_seed(((self.member.seed << 40) + (number << 16) + part.first + start) % 2**63)
                 with memory.noticed(len(inputs), frames):
-                    with torch.autocast(device.type, reduced, enabled=reduced is not None):
-                        loss = self.model(part.mel[chosen], inputs, targets)
+                    loss = self.model.loss(part.mel[chosen], inputs, targets)
                     self.scaler.scale(loss / num_tokens).backward()
                 loss_sum += float(loss.detach())
         extra = adapt.extra_loss(self.member.network)

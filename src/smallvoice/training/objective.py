@@ -5,20 +5,51 @@ from __future__ import annotations
 import math
 
 import torch
+from torch.func import functional_call
 from torch.nn import functional
 
+from smallvoice.model import adapt
 from smallvoice.model import window as windows
 from smallvoice.recipe import TrainRecipe
 from smallvoice.training.labels import IGNORED
 
+REDUCED_TYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
 
 class TeacherForcing(torch.nn.Module):
-    """The loss of a batch: cross-entropy of each text token, given the ones before it."""
+    """The loss of a batch: cross-entropy of each text token, given the ones before it.
 
-    def __init__(self, network: torch.nn.Module, label_smoothing: float = 0.0) -> None:
+    Args:
+        network: the adapted network; what of it is trained does not change any more.
+        precision: that of products, `float32`, `bfloat16` or `float16`.
+    """
+
+    def __init__(self, network: torch.nn.Module, label_smoothing: float = 0.0, precision: str = "float32") -> None:
         super().__init__()
         self.network = network
         self.label_smoothing = label_smoothing
+        self.reduced = REDUCED_TYPES.get(precision)
+        self.rounded = self._rounded() if self.reduced else {}
+
+    def _rounded(self) -> dict[str, torch.Tensor]:
+        """Weights that stay as they are, in the precision of products, by name.
+
+        Autocast keeps what it rounds of weights that move and rounds the others again for every batch: on a CPU, of
+        the 51,865 output vectors alone, 8 % of a step. An accelerator does it in no time, and has no memory to spare.
+        """
+        layers = ((name, one) for name, one in self.named_modules() if isinstance(one, torch.nn.Linear))
+        return {
+            f"{name}.weight": layer.weight.to(self.reduced)
+            for name, layer in layers
+            if layer.weight.device.type == "cpu" and layer.weight.is_floating_point() and not layer.weight.requires_grad
+        }
+
+    def loss(self, mel: torch.Tensor, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """`forward`, with products in the precision of training."""
+        with torch.autocast(mel.device.type, self.reduced, enabled=self.reduced is not None):
+            # The output vectors are tied to the embedding, which is not rounded.
+            found: torch.Tensor = functional_call(self, self.rounded, (mel, inputs, targets), tie_weights=False)
+        return found
 
     def forward(self, mel: torch.Tensor, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Sum over all tokens of the batch, in nats.
@@ -39,6 +70,13 @@ class TeacherForcing(torch.nn.Module):
         scored = targets != IGNORED  # the projection to 51,865 tokens only where there is a loss
         logits = whisper.proj_out(hidden.last_hidden_state[scored]).float()
         return functional.cross_entropy(logits, targets[scored], reduction="sum", label_smoothing=self.label_smoothing)
+
+
+def optimizer_of(network: adapt.Adapted, recipe: TrainRecipe) -> torch.optim.AdamW:
+    """AdamW over what moves. On a CPU in one pass over it, not one for each operation: half of the time."""
+    groups = adapt.parameter_groups(network, recipe)
+    on_cpu = all(parameter.device.type == "cpu" for group in groups for parameter in group["params"])
+    return torch.optim.AdamW(groups, fused=on_cpu or None)
 
 
 def schedule(step: int, num_steps: int, recipe: TrainRecipe) -> float:
