@@ -64,7 +64,8 @@ def _forward(layer: torch.nn.Module, inputs: torch.Tensor) -> torch.Tensor:
     """What PEFT's layer computes, `W x + scaling · B A x`, with the second product added by the product itself.
 
     PEFT scales it and then adds it: two more passes over an output that does not fit a core's cache. Without dropout
-    the layers that hear the same also keep it once, not a copy each.
+    the layers that hear the same also keep it once, not a copy each. Added in place to a matrix, not to a view of one,
+    whose gradient would be copied (5 % of a step).
 
     Args:
         inputs: shape = (..., in).
@@ -72,11 +73,12 @@ def _forward(layer: torch.nn.Module, inputs: torch.Tensor) -> torch.Tensor:
     Returns:
         shape = (..., out).
     """
-    output = layer.base_layer(inputs)
-    low = layer.lora_A["default"](layer.lora_dropout["default"](inputs))
+    rows = inputs.flatten(0, -2)
+    output = layer.base_layer(rows)
+    low = layer.lora_A["default"](layer.lora_dropout["default"](rows))
     b = layer.lora_B["default"].weight.to(output.dtype)  # in place, autocast does not
-    output.view(-1, output.shape[-1]).addmm_(low.flatten(0, -2), b.T, alpha=layer.scaling["default"])
-    return output
+    output.addmm_(low, b.T, alpha=layer.scaling["default"])
+    return output.unflatten(0, inputs.shape[:-1])
 
 
 def _config(recipe: ModelRecipe, targets: list[str], base: str, num_steps: int | None) -> LoraConfig:
