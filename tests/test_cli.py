@@ -168,3 +168,30 @@ def test_configure_counts_and_writes(
     assert plan["steps"] > 0
     assert plan["estimated_memory_bytes"] > 1e8
     assert out.read_text().startswith("name: mine\n")
+
+
+def test_configure_begins_with_a_recipe_that_is_there_and_loses_no_comment(
+    tiny_models: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "mine.yaml"
+    by_hand = f"# Why so few.\nmodel: {{base: '{tiny_models['english']}', rank: 2}}\n"
+    out.write_text(by_hand)
+    call("configure", str(out), "--json")
+    few = json.loads(capsys.readouterr().out)["trainable_parameters"]
+    assert out.read_text() == by_hand
+
+    call("configure", str(out), "--set", "model.rank=4", code=1)
+    assert "edited by hand" in capsys.readouterr().err
+    assert out.read_text() == by_hand
+
+    other = tmp_path / "other.yaml"
+    call("configure", str(other), "--recipe", str(out), "--json")
+    assert json.loads(capsys.readouterr().out)["trainable_parameters"] == few
+    call("configure", str(other), "--set", "model.rank=4", "--json")  # nobody edited it: it may change
+    assert json.loads(capsys.readouterr().out)["trainable_parameters"] == 2 * few
+    assert "rank: 4" in other.read_text()
+
+    nonsense = tmp_path / "words.csv"
+    nonsense.write_text("a,b\n")
+    call("configure", str(nonsense), code=1)
+    assert nonsense.read_text() == "a,b\n"

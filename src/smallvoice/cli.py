@@ -46,11 +46,11 @@ def configure(
     Parameters
     ----------
     out
-        The recipe to write.
+        The recipe to write; one that is there is begun with, and stays as it is where no setting changes.
     corpus
         A prepared corpus, to estimate steps, time and memory.
     recipe
-        A recipe to begin with.
+        Another recipe to begin with.
     set
         A setting: model.rank=32. May be given several times.
     """

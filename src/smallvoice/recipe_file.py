@@ -158,8 +158,25 @@ def dump_to_change(recipe: Recipe, path: Path) -> None:
     _write(to_change(recipe), path)
 
 
+def require_unedited(path: Path) -> None:
+    """See that writing a recipe here loses nothing: no comment, no order of somebody's own.
+
+    Raises:
+        RecipeError: the file that is there is not as `dump_to_change` wrote it.
+    """
+    if path.exists() and path.read_text(encoding="utf-8") != _text(to_change(load(path))):
+        raise RecipeError(
+            f"{path} was edited by hand, and its comments would be lost. Change it there, or give another file to "
+            f"write and --recipe {path}."
+        )
+
+
 def _write(content: dict[str, Any], path: Path) -> None:
-    write_text(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    write_text(path, _text(content))
+
+
+def _text(content: dict[str, Any]) -> str:
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
 def _explain(problem: Any, where: str, lines: dict[tuple[str, ...], int]) -> str:

@@ -287,27 +287,33 @@ def configure(
     """Write a recipe with every setting, and say what it will do on this machine.
 
     Args:
-        out: the recipe to write.
+        out: the recipe to write. One that is there and says the same stays as it is, with its comments.
         corpus: a prepared corpus, from which steps, time and memory are estimated.
-        start: a recipe to begin with; defaults else.
+        start: a recipe to begin with; else `out`, where it is there; else defaults.
         overrides: `key.path=value`.
 
     Returns:
         Parameters, steps, estimated time and memory, origin of the weights.
 
     Raises:
+        RecipeError: `out` was edited by hand and would be written anew.
         SmallvoiceError: anything a user can mend.
     """
+    start = start or (out if out.exists() else None)
     if start:
         recipe = recipes.load(start, overrides)
     else:
         content = {"name": recipes.name_of(out), "corpus": _as_prepared(corpus) if corpus else {}}
         recipe = recipes.build(recipes.apply_overrides(content, overrides))
+    changed = not out.exists() or recipes.load(out) != recipe
+    if changed:
+        recipes.require_unedited(out)
     require("torch", extra="train", why="Counting a model's parameters")
     from smallvoice.training.plan import plan
 
     planned = plan(recipe, corpus)
-    recipes.dump_to_change(recipe, out)
+    if changed:
+        recipes.dump_to_change(recipe, out)
     for name, value in planned.lines():
         console.print(f"  {name}: {value}")
     return planned.as_dict()
