@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from smallvoice.errors import RecipeError
+from smallvoice.scoring import wording
 
 
 def best_device() -> torch.device:
@@ -47,4 +48,4 @@ def describe(device: torch.device) -> str:
         return torch.cuda.get_device_name(device)
     if device.type == "mps":
         return "Apple GPU (MPS)"
-    return f"CPU, {torch.get_num_threads()} threads"
+    return f"CPU, {wording.count(torch.get_num_threads(), 'thread')}"
