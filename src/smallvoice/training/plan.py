@@ -24,8 +24,8 @@ MOMENTS = 2
 REUSE = 1.9
 """How much more batches of many shapes take than the largest alone: freed memory does not always fit the next.
 
-60 steps of speechocean762_base_best and a decoding of dev held 2.8 GB at most on an EPYC, in bfloat16 as in float32, and
-3.5 on a Xeon with AMX, in bfloat16, where 2.7 are predicted (3.1 in float32)."""
+60 steps of speechocean762_base_best and a decoding of dev held 2.8 GB at most on an EPYC, in bfloat16 as in float32,
+and 3.5 on a Xeon with AMX, in bfloat16, where 2.7 are predicted (3.1 in float32)."""
 
 
 @dataclass(frozen=True)
