@@ -129,7 +129,7 @@ def of_an_adapter(recipe: Recipe) -> dict[str, Any]:
 def of_a_member(recipe: Recipe) -> dict[str, Any]:
     """The settings that one of several averaged adapters depends on, but for its seed."""
     settings = of_an_adapter(recipe)
-    for after in ("members", "interpolate", "spectrum_power", "seed", "max_memory_gb"):
+    for after in ("members", "preserve", "interpolate", "spectrum_power", "seed", "max_memory_gb"):
         del settings["train"][after]
     del settings["model"]["save_rank"]
     return settings

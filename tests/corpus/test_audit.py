@@ -17,12 +17,12 @@ from rich.console import Console
 from spoken import Said, by_kind, corpus_of, rewritten, voice, words
 
 from smallvoice.corpus.audit import apply, audit, describe
+from smallvoice.corpus.limits import AuditLimits
 from smallvoice.corpus.pseudonyms import Pseudonyms
 from smallvoice.corpus.signal import measure
 from smallvoice.corpus.text_checks import NearTexts, compared, content, named
 from smallvoice.corpus.utterance import Utterance, open_corpus
 from smallvoice.errors import InputError
-from smallvoice.recipe import AuditRecipe
 from smallvoice.storage import read_json, write_jsonl
 
 
@@ -216,7 +216,7 @@ def test_the_worst_row_comes_first(tmp_path: Path) -> None:
 
 def test_limits_can_be_set(tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path, CLEAN)
-    strict = audit(corpus, limits=AuditRecipe(max_words_per_s=2.0))
+    strict = audit(corpus, limits=AuditLimits(max_words_per_s=2.0))
     assert [finding.kind for finding in strict.findings] == ["too-fast"]
     assert len(strict.findings[0].rows) == 9 and "more than 2 words" in strict.findings[0].what
     assert strict.as_dict()["limits"]["max_words_per_s"] == 2.0

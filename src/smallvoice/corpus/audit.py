@@ -15,13 +15,13 @@ from typing import Any
 from smallvoice.corpus.audio import decode_flac, to_int16
 from smallvoice.corpus.cleaning import apply
 from smallvoice.corpus.findings import Audit, AuditFinding, Hit, describe, fate_of, in_order
+from smallvoice.corpus.limits import AuditLimits
 from smallvoice.corpus.overlaps import Seen, between_rows
 from smallvoice.corpus.signal import SILENCE_DBFS, Signal, measure
 from smallvoice.corpus.text_checks import compared, content, named, num_letters
 from smallvoice.corpus.text_style import numbers_as_words
 from smallvoice.corpus.utterance import Corpus, Utterance, open_corpus
 from smallvoice.errors import InputError
-from smallvoice.recipe import AuditRecipe
 from smallvoice.storage import read_jsonl
 
 __all__ = ["Audit", "AuditFinding", "apply", "audit", "describe"]
@@ -37,7 +37,7 @@ def audit(
     corpus_path: Path,
     *,
     hypotheses: Path | None = None,
-    limits: AuditRecipe | None = None,
+    limits: AuditLimits | None = None,
     report: Report | None = None,
 ) -> Audit:
     """Look for leaks between splits, and for rows whose text or audio cannot be right.
@@ -50,7 +50,7 @@ def audit(
         InputError: not a prepared corpus, or hypotheses that are not of it.
     """
     corpus = open_corpus(corpus_path)
-    limits = limits or AuditRecipe()
+    limits = limits or AuditLimits()
     splits = corpus.splits()
     checks = _RowChecks(limits, _own_scripts(corpus, limits.own_script), _hypotheses(hypotheses))
     rows: list[Seen] = []
@@ -91,7 +91,7 @@ def _seen(row: Utterance, signal: Signal) -> Seen:
 class _RowChecks:
     """What a row shows by itself."""
 
-    def __init__(self, limits: AuditRecipe, scripts: dict[str | None, set[str]], heard: dict[str, str | None]) -> None:
+    def __init__(self, limits: AuditLimits, scripts: dict[str | None, set[str]], heard: dict[str, str | None]) -> None:
         self.limits = limits
         self.scripts = scripts
         self.heard = heard
@@ -194,7 +194,7 @@ def _own_scripts(corpus: Corpus, least: float) -> dict[str | None, set[str]]:
     }
 
 
-def _what(kind: str, limits: AuditRecipe) -> str:
+def _what(kind: str, limits: AuditLimits) -> str:
     """What a kind of finding is, in words and numbers."""
     return {
         "silent": f"Rows in which nothing is above {SILENCE_DBFS:g} dBFS",

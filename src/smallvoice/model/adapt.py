@@ -87,6 +87,8 @@ def require_sense(recipe: Recipe) -> None:
     _require_factors(recipe.model, recipe.train)
     if recipe.train.ema and recipe.model.strategy == "adalora":
         raise RecipeError("train.ema: a running average of AdaLoRA brings back the ranks that it took away; use 0.")
+    if recipe.train.preserve and recipe.model.strategy in ("dora", "bottleneck"):
+        raise RecipeError(f"train.preserve: what {recipe.model.strategy} does is no change of weights; leave it out.")
     if recipe.train.interpolate < 1.0 and recipe.model.strategy == "dora":
         raise RecipeError("train.interpolate: what lies between the base and a DoRA adapter is none; use 1, or lora.")
     if recipe.train.spectrum_power < 1.0 and recipe.model.strategy in ("dora", "bottleneck"):

@@ -25,7 +25,7 @@ REPEATS = 4
 BURST = 5
 """Insertions in a row."""
 WORDS_PER_S = 8.0
-"""Faster than anybody speaks; see `AuditRecipe.max_words_per_s`."""
+"""Faster than anybody speaks; see `AuditLimits.max_words_per_s`."""
 SHOWN = 20
 
 _LOOP = re.compile(rf"(?<!\S)(\S+(?: \S+){{0,3}})(?: \1(?!\S)){{{REPEATS - 1},}}")

@@ -35,6 +35,7 @@ from smallvoice.training.batches import Planner
 from smallvoice.training.distributed import Processes
 from smallvoice.training.labels import token_ids
 from smallvoice.training.loop import Member, train_member
+from smallvoice.training.preserve import Moments, Speech, moments, preserve, speech_of
 from smallvoice.training.spectrum import flatten
 
 log = logging.getLogger(__name__)
@@ -111,6 +112,8 @@ def _result(setup: Setup, members: list[saving.Result]) -> tuple[str, saving.Res
     recipe, name, result = setup.recipe, "member 1", members[0]
     if len(members) > 1:
         name, result = "average", average(members, setup.fresh_base().network)
+    if recipe.train.preserve:
+        name, result = f"{name}, preserving {recipe.train.preserve.select}", setup.preserved(result)
     if (share := recipe.train.interpolate) < 1.0:
         name, result = f"{name}, {share:g} of the way", interpolate(result, setup.fresh_base().network, share)
     if (power := recipe.train.spectrum_power) < 1.0:
@@ -150,6 +153,7 @@ class Setup:
             {row["id"] for row in self.left_out},
             text_length=lambda text, language: len(self.tokens(text, language)) - self.prefix_length - 1,
         )
+        self.speech = self._speech()
 
     def fresh_base(self) -> Whisper:
         """Load the base again, as nothing has touched it: what was put on it may have changed its own weights."""
@@ -186,6 +190,24 @@ class Setup:
             raise RecipeError(f"train.select_dev: no row of dev is {self.recipe.train.select_dev}. Choose others.")
         return chosen
 
+    def _speech(self) -> Speech | None:
+        """What tells the speech that is learned from the one that is preserved, where the recipe asks for it."""
+        kept = self.recipe.train.preserve
+        return speech_of(self.corpus, kept, {row["id"] for row in self._heard()}) if kept else None
+
+    def preserved(self, result: saving.Result) -> saving.Result:
+        """The result with the base's weights where the other speech needs them."""
+        assert self.speech is not None and self.recipe.train.preserve is not None
+
+        def moments_of(whisper: Whisper, ids: frozenset[str]) -> Moments:
+            rows = (row for row in self.corpus.utterances("train") if row.id in ids)
+            return moments(whisper, self.recipe.window, rows, lambda row: self.tokens(row.text, row.language))
+
+        saving.put(self.fresh_base(), result)
+        learned = moments_of(self.whisper, self.speech.learned)
+        preserved = moments_of(self.fresh_base(), self.speech.preserved)
+        return preserve(result, learned, preserved, self.recipe.train.preserve.weight, self.whisper.network)
+
     def dev_errors(self) -> ErrorCounts:
         """Word errors of free decoding on dev, normalised, with the network as it is now; over all processes."""
         engine = TorchEngine(self.whisper, self.recipe.window, replace(self.recipe.decode, beams=1))
@@ -205,13 +227,18 @@ class Setup:
         engine = TorchEngine(self.whisper, self.recipe.window, replace(self.recipe.decode, beams=1))
         return calibrate(engine, self.corpus.utterances("dev", self.recipe.train.select_dev), self.language)
 
-    def trained_on(self) -> Iterator[dict[str, Any]]:
-        """Every utterance that training or the choice of a checkpoint saw."""
+    def _heard(self) -> Iterator[dict[str, Any]]:
+        """The id and speaker of the rows that training hears."""
         left_out = {row["id"] for row in self.left_out}
         rows = self.corpus.columns("train", ["id", "speaker"]).to_pylist()
         for row, weight in zip(rows, self.planner.rows.weights.tolist(), strict=True):
             if row["id"] not in left_out and weight > 0:
-                yield {"id": row["id"], "speaker": row["speaker"], "used_for": "training"}
+                yield row
+
+    def trained_on(self) -> Iterator[dict[str, Any]]:
+        """Every utterance that training or the choice of a checkpoint saw."""
+        for row in self._heard():
+            yield {**row, "used_for": "training"}
         for row in self.selection:
             yield {**row, "used_for": "selection"}
 

@@ -1,0 +1,162 @@
+"""What was learned stays where the learners need it; the base's weights come back where other speech needs them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tests.training.results_made import SETTINGS, member, merged, untouched
+from torch.nn import functional
+
+from smallvoice import recipe_file as recipes
+from smallvoice import verbs
+from smallvoice.corpus.utterance import open_corpus
+from smallvoice.errors import RecipeError
+from smallvoice.model import adapt, saving, weights
+from smallvoice.model.strategies import matrix_names
+from smallvoice.recipe import ModelRecipe, PreserveRecipe, WindowRecipe
+from smallvoice.training.labels import token_ids
+from smallvoice.training.preserve import NUM_UTTERANCES, RIDGE, Moments, moments, preserve, speech_of
+
+REFUSED = ("dora", "bottleneck")
+TRIM = WindowRecipe(kind="trim")
+
+
+def sizes(folder: Path) -> dict[str, int]:
+    network = weights.load(str(folder)).network
+    return {name: network.get_submodule(name).weight[0].numel() for name in matrix_names(network)}
+
+
+@pytest.mark.parametrize("strategy", [name for name in SETTINGS if name not in REFUSED])
+def test_what_other_speech_uses_goes_back_and_the_rest_stays(tiny_models: dict[str, Path], strategy: str) -> None:
+    folder = tiny_models["multilingual"]
+    recipe = ModelRecipe(strategy=strategy, rank=4, **SETTINGS[strategy])
+    result = member(folder, recipe, seed=0)
+    # The learners use every direction of the inputs, the others the first alone.
+    learned = {name: torch.eye(size).double() for name, size in sizes(folder).items()}
+    others = {name: torch.zeros_like(eye) for name, eye in learned.items()}
+    for moment in others.values():
+        moment[0, 0] = 30.0
+    kept = preserve(result, learned, others, 0.1, weights.load(str(folder)).network)
+    assert {name: value.shape for name, value in kept.tensors.items()} == {
+        name: value.shape for name, value in result.tensors.items()
+    }
+    base, before, after = untouched(folder), merged(folder, result), merged(folder, kept)
+    layers = {f"{name}.weight" for name in learned}
+    changed = 0
+    for name, start in base.items():
+        change, left = ((one[name] - start).detach() for one in (before, after))
+        if name in layers:
+            change, left = change.flatten(1), left.flatten(1)
+            assert torch.allclose(left[:, 0], change[:, 0] / (1 + 0.1 * 30 + RIDGE), atol=1e-5), name
+            assert torch.allclose(left[:, 1:], change[:, 1:] / (1 + RIDGE), atol=1e-5), name
+            changed += bool(change[:, 0].abs().max() > 1e-3)
+        else:
+            assert torch.allclose(left, change / 1.1, atol=1e-5), name
+    assert changed >= 5
+
+
+def read_by(folder: Path, corpus: Path, result: saving.Result | None, rows: slice) -> Moments:
+    whisper = weights.load(str(folder))
+    if result:
+        saving.put(whisper, result)
+    utterances = list(open_corpus(corpus).utterances("train"))[rows]
+    return moments(whisper, TRIM, utterances, lambda row: token_ids(whisper, row.text, "en"))
+
+
+def test_no_other_weights_are_nearer_to_both(tiny_models: dict[str, Path], tiny_corpus: Path) -> None:
+    folder = tiny_models["multilingual"]
+    result = member(folder, ModelRecipe(strategy="full", part="hearing"), seed=0)
+    learned = read_by(folder, tiny_corpus, result, slice(0, 4))
+    others = read_by(folder, tiny_corpus, None, slice(4, 8))
+    base = weights.load(str(folder)).network
+    kept = preserve(result, learned, others, 0.3, base)
+    start = dict(base.named_parameters())
+
+    def distance(name: str, weight: torch.Tensor) -> float:
+        """The mean square of what the outputs are away from the tuned model's, and from the base's."""
+        away = (weight - result.tensors[f"{name}.weight"]).detach().flatten(1).double()
+        moved = (weight - start[f"{name}.weight"]).detach().flatten(1).double()
+        return float(((away @ learned[name]) * away).sum() + 0.3 * ((moved @ others[name]) * moved).sum())
+
+    layers = [name for name in learned if f"{name}.weight" in result.tensors]
+    assert len(layers) >= 14
+    for name in layers:
+        weight = f"{name}.weight"
+        found = distance(name, kept.tensors[weight])
+        between = [start[weight].lerp(result.tensors[weight], share) for share in (0.0, 0.5, 1 / 1.3, 0.9, 1.0)]
+        assert found < 0.999 * min(distance(name, other) for other in between), name
+
+
+def test_moments_are_those_of_the_inputs(tiny_models: dict[str, Path], tiny_corpus: Path) -> None:
+    folder = tiny_models["multilingual"]
+    found = read_by(folder, tiny_corpus, None, slice(0, 2))
+    assert {name: len(moment) for name, moment in found.items()} == sizes(folder)
+    assert all(torch.equal(moment, moment.T) for moment in found.values())
+    # The squares of a convolution's outputs follow from the moments of what it hears.
+    whisper = weights.load(str(folder))
+    outputs = []
+    whisper.network.model.encoder.conv1.register_forward_hook(lambda layer, inputs, output: outputs.append(output))
+    utterances = list(open_corpus(tiny_corpus).utterances("train"))[:2]
+    again = moments(whisper, TRIM, utterances, lambda row: token_ids(whisper, row.text, "en"))
+    layer = whisper.network.model.encoder.conv1
+    kernel = layer.weight.detach().flatten(1).double()
+    squares = torch.cat([(one - layer.bias[:, None])[0] for one in outputs], dim=1).detach().double().square().mean(1)
+    expected = ((kernel @ again["model.encoder.conv1"]) * kernel).sum(1)
+    assert functional.mse_loss(squares, expected) < 1e-8 * float(expected.square().mean())
+    assert not layer._forward_pre_hooks
+
+
+def test_both_kinds_are_found_evenly(tiny_corpus: Path) -> None:
+    corpus = open_corpus(tiny_corpus)
+    rows = corpus.columns("train", ["id", "speaker"]).to_pylist()
+    someone = rows[0]["speaker"]
+    ids = {row["id"] for row in rows}
+    speech = speech_of(corpus, PreserveRecipe(select=f'speaker == "{someone}"'), ids)
+    assert speech.preserved == {row["id"] for row in rows if row["speaker"] == someone}
+    assert speech.learned == ids - speech.preserved
+    assert len(speech.learned) <= NUM_UTTERANCES
+    with pytest.raises(RecipeError, match="no row of train is age_years > 99"):
+        speech_of(corpus, PreserveRecipe(select="age_years > 99"), ids)
+    with pytest.raises(RecipeError, match="all that is trained on"):
+        speech_of(corpus, PreserveRecipe(select="duration_s > 0"), ids)
+
+
+@pytest.mark.parametrize("strategy", REFUSED)
+def test_what_is_no_change_of_weights_is_refused(tiny_models: dict[str, Path], strategy: str) -> None:
+    recipe = recipes.build({"model": {"strategy": strategy}, "train": {"preserve": {"select": "age_years > 17"}}})
+    with pytest.raises(RecipeError, match=r"train\.preserve: .* leave it out"):
+        adapt.require_sense(recipe)
+    folder = tiny_models["multilingual"]
+    result = member(folder, ModelRecipe(strategy=strategy, rank=2, **SETTINGS[strategy]), seed=0)
+    with pytest.raises(ValueError, match="can be preserved"):
+        preserve(result, {}, {}, 0.1, weights.load(str(folder)).network)
+
+
+def test_it_follows_training_and_another_weight_needs_none(
+    tiny_models: dict[str, Path], tiny_corpus: Path, tmp_path: Path
+) -> None:
+    someone = open_corpus(tiny_corpus).columns("train", ["speaker"]).to_pylist()[0]["speaker"]
+    wish = f'speaker == "{someone}"'
+
+    def recipe(weight: float) -> recipes.Recipe:
+        return recipes.build(
+            {
+                "model": {"base": str(tiny_models["english"]), "strategy": "full", "part": "hearing", "save_rank": 8},
+                "train": {
+                    "members": 2,
+                    "max_steps": 3,
+                    "evaluations": 1,
+                    "preserve": {"select": wish, "weight": weight},
+                },
+                "decode": {"tokens_base": 6, "tokens_per_s": 2.0},
+            }
+        )
+
+    assert verbs.train(recipe(0.1), tiny_corpus, tmp_path)["chosen"] == f"average, preserving {wish}, rank 8"
+    trained = (tmp_path / "metrics.jsonl").read_bytes()
+    first = (tmp_path / "adapter" / "adapter_model.safetensors").read_bytes()
+    verbs.train(recipe(10.0), tiny_corpus, tmp_path)
+    assert (tmp_path / "metrics.jsonl").read_bytes() == trained
+    assert (tmp_path / "adapter" / "adapter_model.safetensors").read_bytes() != first
