@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 from tests.training.results_made import SETTINGS, member, merged, untouched
-from torch.nn import functional
 
 from smallvoice import recipe_file as recipes
 from smallvoice import verbs
@@ -57,22 +56,20 @@ def test_what_other_speech_uses_goes_back_and_the_rest_stays(tiny_models: dict[s
     assert changed >= 5
 
 
-def read_by(folder: Path, corpus: Path, result: saving.Result | None, rows: slice) -> Moments:
-    whisper = weights.load(str(folder))
-    if result:
-        saving.put(whisper, result)
+def read_by(whisper: weights.Whisper, result: saving.Result, corpus: Path, rows: slice) -> Moments:
     utterances = list(open_corpus(corpus).utterances("train"))[rows]
-    return moments(whisper, TRIM, utterances, lambda row: token_ids(whisper, row.text, "en"))
+    return moments(whisper, result, TRIM, utterances, lambda row: token_ids(whisper, row.text, "en"))
 
 
 def test_no_other_weights_are_nearer_to_both(tiny_models: dict[str, Path], tiny_corpus: Path) -> None:
     folder = tiny_models["multilingual"]
     result = member(folder, ModelRecipe(strategy="full", part="hearing"), seed=0)
-    learned = read_by(folder, tiny_corpus, result, slice(0, 4))
-    others = read_by(folder, tiny_corpus, None, slice(4, 8))
-    base = weights.load(str(folder)).network
-    kept = preserve(result, learned, others, 0.3, base)
-    start = dict(base.named_parameters())
+    tuned, base = weights.load(str(folder)), weights.load(str(folder))
+    saving.put(tuned, result)
+    learned = {name: one.double() for name, one in read_by(tuned, result, tiny_corpus, slice(0, 4)).items()}
+    others = {name: one.double() for name, one in read_by(base, result, tiny_corpus, slice(4, 8)).items()}
+    kept = preserve(result, learned, others, 0.3, base.network)
+    start = dict(base.network.named_parameters())
 
     def distance(name: str, weight: torch.Tensor) -> float:
         """The mean square of what the outputs are away from the tuned model's, and from the base's."""
@@ -91,21 +88,21 @@ def test_no_other_weights_are_nearer_to_both(tiny_models: dict[str, Path], tiny_
 
 def test_moments_are_those_of_the_inputs(tiny_models: dict[str, Path], tiny_corpus: Path) -> None:
     folder = tiny_models["multilingual"]
-    found = read_by(folder, tiny_corpus, None, slice(0, 2))
-    assert {name: len(moment) for name, moment in found.items()} == sizes(folder)
-    assert all(torch.equal(moment, moment.T) for moment in found.values())
-    # The squares of a convolution's outputs follow from the moments of what it hears.
-    whisper = weights.load(str(folder))
-    outputs = []
-    whisper.network.model.encoder.conv1.register_forward_hook(lambda layer, inputs, output: outputs.append(output))
-    utterances = list(open_corpus(tiny_corpus).utterances("train"))[:2]
-    again = moments(whisper, TRIM, utterances, lambda row: token_ids(whisper, row.text, "en"))
+    whisper, result = weights.load(str(folder)), member(folder, ModelRecipe(strategy="full"), seed=0)
     layer = whisper.network.model.encoder.conv1
+    outputs = []
+    hook = layer.register_forward_hook(lambda layer, inputs, output: outputs.append(output[0] - layer.bias[:, None]))
+    found = read_by(whisper, result, tiny_corpus, slice(0, 2))
+    hook.remove()
+    assert {name: len(moment) for name, moment in found.items()} == sizes(folder)
+    assert all(torch.allclose(moment, moment.T, rtol=1e-5, atol=1e-6) for moment in found.values())
+    # The mean squares of a convolution's outputs follow from the moments of what it hears.
     kernel = layer.weight.detach().flatten(1).double()
-    squares = torch.cat([(one - layer.bias[:, None])[0] for one in outputs], dim=1).detach().double().square().mean(1)
-    expected = ((kernel @ again["model.encoder.conv1"]) * kernel).sum(1)
-    assert functional.mse_loss(squares, expected) < 1e-8 * float(expected.square().mean())
+    expected = torch.cat(outputs, dim=1).detach().double().square().mean(1)
+    assert torch.allclose(((kernel @ found["model.encoder.conv1"].double()) * kernel).sum(1), expected, rtol=1e-4)
     assert not layer._forward_pre_hooks
+    encoder = member(folder, ModelRecipe(strategy="full", part="encoder"), seed=0)
+    assert all(".encoder." in name for name in read_by(whisper, encoder, tiny_corpus, slice(0, 1)))
 
 
 def test_both_kinds_are_found_evenly(tiny_corpus: Path) -> None:

@@ -38,7 +38,7 @@ RIDGE = 1e-3
 """Of the mean square of an input. In a direction that no speech uses the base's weight stays."""
 
 Moments = dict[str, torch.Tensor]
-"""By the name of a layer the mean of x xᵀ over its inputs, shape = (in, in), float64; `in · kernel` of convolutions."""
+"""By the name of a layer the mean of x xᵀ over its inputs, shape = (in, in), float32; `in · kernel` of convolutions."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def preserve(result: Result, learned: Moments, preserved: Moments, weight: float
     tensors = {}
     start = {name: parameter.detach().cpu() for name, parameter in base.named_parameters()}
     for name, tensor in result.tensors.items():
-        layer = name.removeprefix("base_model.model.").removesuffix(".weight").removesuffix(".lora_A")
+        layer = _layer_of(name)
         if ".lora_B." in name:
             tensors[name] = tensor
         elif layer in learned and name.endswith(".weight"):
@@ -104,23 +104,35 @@ def preserve(result: Result, learned: Moments, preserved: Moments, weight: float
     return Result(result.file, tensors, result.config)
 
 
+def _layer_of(name: str) -> str:
+    """The layer that a tensor of a result belongs to."""
+    return name.removeprefix("base_model.model.").removesuffix(".weight").removesuffix(".lora_A")
+
+
 def _shares(learned: torch.Tensor, preserved: torch.Tensor, weight: float) -> torch.Tensor:
-    """G (G + μ P)⁻¹: what of a change stays, for each direction of the inputs."""
+    """G (G + μ P)⁻¹: what of a change stays, for each direction of the inputs; float64."""
+    learned, preserved = learned.double(), preserved.double()
     both = learned + weight * preserved + RIDGE * learned.diagonal().mean() * torch.eye(len(learned)).double()
     return torch.linalg.solve(both, learned).T  # both are symmetric
 
 
 @torch.inference_mode()
 def moments(
-    whisper: Whisper, window: WindowRecipe, utterances: Iterable[Utterance], tokens: Callable[[Utterance], list[int]]
+    whisper: Whisper,
+    result: Result,
+    window: WindowRecipe,
+    utterances: Iterable[Utterance],
+    tokens: Callable[[Utterance], list[int]],
 ) -> Moments:
-    """The moments of every layer's inputs while a network reads utterances with their texts, each at its own window.
+    """What the layers that a result moves hear while a network reads utterances and their texts, at their own windows.
 
     Args:
+        whisper: the base, or the base that does what the result does.
         tokens: the token ids of an utterance, prefix and end included.
     """
     network = whisper.network.eval()
-    layers = {name: _Inputs(network.get_submodule(name)) for name in matrix_names(network)}
+    moved = {_layer_of(name) for name in result.tensors}
+    layers = {name: _Inputs(network.get_submodule(name)) for name in matrix_names(network) if name in moved}
     try:
         for utterance in utterances:
             frames = windows.num_frames(utterance.duration_s, window, windows.max_frames(network))
@@ -131,7 +143,7 @@ def moments(
     finally:
         for inputs in layers.values():
             inputs.hook.remove()
-    return {name: (inputs.sum.cpu().double() / inputs.number) for name, inputs in layers.items()}
+    return {name: (inputs.sum / inputs.number).cpu() for name, inputs in layers.items()}
 
 
 @dataclass

@@ -201,7 +201,7 @@ class Setup:
 
         def moments_of(whisper: Whisper, ids: frozenset[str]) -> Moments:
             rows = (row for row in self.corpus.utterances("train") if row.id in ids)
-            return moments(whisper, self.recipe.window, rows, lambda row: self.tokens(row.text, row.language))
+            return moments(whisper, result, self.recipe.window, rows, lambda row: self.tokens(row.text, row.language))
 
         saving.put(self.fresh_base(), result)
         learned = moments_of(self.whisper, self.speech.learned)
