@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -402,3 +403,33 @@ def test_only_a_model_that_heard_silence_may_write_nothing(
         first = open_model(str(run)).whisper.generation.begin_suppress_tokens
         assert (end in first) == (silence == 0)
         assert set(first) | {end} == set(base.begin_suppress_tokens)
+
+
+def test_a_corpus_prepared_again_of_the_same_is_not_trained_on_again(
+    tiny_models: dict[str, Path], tmp_path: Path
+) -> None:
+    recipe = recipes.build(
+        {
+            "corpus": {"language": "en"},
+            "model": {"base": str(tiny_models["english"]), "rank": 2},
+            "train": {"max_steps": 2, "evaluations": 1, "learning_rate": 0.02},
+            "decode": {"tokens_base": 6, "tokens_per_s": 2.0},
+        }
+    )
+    source, corpus, run = tmp_path / "source", tmp_path / "corpus", tmp_path / "run"
+    tiny.write_kaldi(source)
+    verbs.prepare([str(source)], corpus, recipe=recipe.corpus)
+    key = open_corpus(corpus).facts["key"]
+    verbs.train(recipe, corpus, run)
+    trained = (run / "metrics.jsonl").read_bytes()  # with the seconds of each step
+    for path in source.rglob("*"):
+        os.utime(path, (1, 1))  # as after a copy
+    verbs.prepare([str(source)], corpus, recipe=recipe.corpus)
+    assert open_corpus(corpus).facts["key"] != key
+    verbs.train(recipe, corpus, run)
+    assert (run / "metrics.jsonl").read_bytes() == trained
+    text = (source / "text").read_text(encoding="utf-8")
+    (source / "text").write_text(text.replace("CAT", "DOG"), encoding="utf-8")
+    verbs.prepare([str(source)], corpus, recipe=recipe.corpus)
+    verbs.train(recipe, corpus, run)
+    assert (run / "metrics.jsonl").read_bytes() != trained

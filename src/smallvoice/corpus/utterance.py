@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from smallvoice.corpus.audio import SAMPLING_RATE
 from smallvoice.corpus.select import parse
 from smallvoice.errors import InputError
-from smallvoice.storage import SCHEMA_VERSION, read_json, read_jsonl
+from smallvoice.storage import SCHEMA_VERSION, file_digest, read_json, read_jsonl
 
 Role = Literal["child", "adult", "unknown"]
 
@@ -196,6 +196,15 @@ class Corpus:
         """
         shards = dict.fromkeys(batch["shard"][0].as_py() for batch in self._of_split(split))
         return pa.concat_tables([pq.read_table(self.path / shard, columns=names) for shard in shards])
+
+    def content(self, *splits: str) -> str:
+        """The sha256 of the rows of some splits, audio included: the same for a corpus made again of the same.
+
+        Raises:
+            InputError: there is no such split.
+        """
+        shards = dict.fromkeys(batch["shard"][0].as_py() for split in splits for batch in self._of_split(split))
+        return file_digest(*(self.path / shard for shard in shards))
 
     def ledger(self) -> list[dict[str, Any]]:
         """What became of every segment of every source: rows of `ledger.jsonl`."""

@@ -136,6 +136,8 @@ class Setup:
         self.language = recipe.corpus.language or corpus.facts["language"]
         self.facts = TextFacts(**corpus.facts["text"])
         self.style = training_style(recipe.train.text_style, self.facts, self.language)
+        # Not the corpus's key, which holds when its sources were written: a copy of them is no reason to train again.
+        self.content = corpus.content("train", "dev")
         languages = set(corpus.columns("train", ["language"])["language"].unique().to_pylist())
         # As long in every language; a row's own is checked here too, before any work is done.
         self.prefix_length = max(
@@ -286,7 +288,8 @@ def _train_member(setup: Setup, number: int, run: RunFolder, report: Report) -> 
             recipes.of_a_member(recipe),
             weights.fingerprint(recipe.model.base),
             setup.language,
-            setup.corpus.facts["key"],
+            setup.style,
+            setup.content,
             seed,
         ),
         report=lambda row: report({"member": number, **row}),
