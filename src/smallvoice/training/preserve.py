@@ -62,10 +62,11 @@ def speech_of(corpus: Corpus, recipe: PreserveRecipe, heard: set[str]) -> Speech
     rows = corpus.columns("train", sorted({"id"} | wish.columns)).to_pylist()
     preserved = [row["id"] for row in rows if wish.accepts(row)]
     learned = [row["id"] for row in rows if row["id"] in heard.difference(preserved)]
+    mend = "Choose others, or none: train.preserve=null."
     if not preserved:
-        raise RecipeError(f"train.preserve: no row of train is {recipe.select}. Choose others, or leave it out.")
+        raise RecipeError(f"train.preserve: no row of train is {recipe.select}. {mend}")
     if not learned:
-        raise RecipeError(f"train.preserve: all that is trained on is {recipe.select}. Choose others, or leave it out.")
+        raise RecipeError(f"train.preserve: all that is trained on is {recipe.select}. {mend}")
     return Speech(_evenly(learned), _evenly(preserved))
 
 
