@@ -13,7 +13,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 # Built when a recipe is first read: 40 ms that a verb without one need not pay.
-_STRICT = ConfigDict(extra="forbid", strict=True, defer_build=True)
+STRICT = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -28,7 +28,7 @@ def _rising(values: list[int]) -> list[int]:
     return values
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class SplitRecipe:
     """The share of speakers in each split. They need not add up to 1: only their ratios count."""
 
@@ -43,7 +43,7 @@ class SplitRecipe:
     """From 1."""
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class CorpusRecipe:
     """`prepare`: recordings and transcripts to one corpus."""
 
@@ -82,7 +82,7 @@ class CorpusRecipe:
     """Whisper hears 30 seconds: a longer segment is split where its words are timed, else a ledger row."""
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class ModelRecipe:
     """The base model, and the parameters that training may move."""
 
@@ -128,7 +128,7 @@ class ModelRecipe:
         return 3e-4 if self.strategy == "pissa" else 1e-3
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class WindowRecipe:
     """What the tuned model's encoder hears: `trim`, the audio and a margin; `full`, Whisper's 30 seconds; `mixed`,
     trimmed with a small share of full windows; `packed`, one speaker's utterances joined up to 30 seconds."""
@@ -146,7 +146,7 @@ class WindowRecipe:
     """`packed`: what the speaker said before is given as prompt."""
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class AugmentRecipe:
     """Changes to the training audio, drawn anew for each epoch and utterance. 0 switches one off."""
 
@@ -183,7 +183,7 @@ class AugmentRecipe:
     mel_mask_share: Share = 0.2
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class MixRecipe:
     """A part of the training data, and how often it is heard."""
 
@@ -193,7 +193,7 @@ class MixRecipe:
     """How often an epoch hears each of them on average; 0.25: a quarter of them, drawn anew each epoch."""
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class PreserveRecipe:
     """Speech that the tuned model is to hear as the base does, as far as what was learned needs no other weights."""
 
@@ -203,7 +203,7 @@ class PreserveRecipe:
     """How much they count, against the rest of what is trained on."""
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class TrainRecipe:
     """`train`: the loop."""
 
@@ -260,7 +260,7 @@ class TrainRecipe:
     seed: Annotated[int, Field(ge=0)] = 0
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class DecodeRecipe:
     """`evaluate`: how hypotheses are made, for the base and the tuned model alike."""
 
@@ -275,7 +275,7 @@ class DecodeRecipe:
     """`corpus`: give the tuned model's text the corpus's case and digits. `auto`: where training changed them."""
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class RetentionRecipe:
     """Speech of another kind, which fine-tuning must not break: adults, another corpus."""
 
@@ -289,7 +289,7 @@ class RetentionRecipe:
     """A file of rules (YAML) that turn the transcribers' markup into words."""
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class EvaluateRecipe:
     """What is scored, and how sure one can be."""
 
@@ -314,7 +314,7 @@ class EvaluateRecipe:
     seed: Annotated[int, Field(ge=0)] = 0
 
 
-@dataclass(frozen=True, kw_only=True, config=_STRICT)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Recipe:
     """Everything that a run needs to be repeated."""
 

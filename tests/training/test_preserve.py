@@ -105,7 +105,7 @@ def test_moments_are_those_of_the_inputs(tiny_models: dict[str, Path], tiny_corp
     assert all(".encoder." in name for name in read_by(whisper, encoder, tiny_corpus, slice(0, 1)))
 
 
-def test_both_kinds_are_found_evenly(tiny_corpus: Path) -> None:
+def test_both_kinds_are_found(tiny_corpus: Path) -> None:
     corpus = open_corpus(tiny_corpus)
     rows = corpus.columns("train", ["id", "speaker"]).to_pylist()
     someone = rows[0]["speaker"]

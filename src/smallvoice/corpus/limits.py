@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from smallvoice.recipe import NotNegative, Share
+from smallvoice.recipe import STRICT, NotNegative, Share
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True, defer_build=True))
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class AuditLimits:
     """Beyond these a row is reported.
 

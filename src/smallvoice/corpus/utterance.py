@@ -194,8 +194,7 @@ class Corpus:
         Raises:
             InputError: there is no such split.
         """
-        shards = dict.fromkeys(batch["shard"][0].as_py() for batch in self._of_split(split))
-        return pa.concat_tables([pq.read_table(self.path / shard, columns=names) for shard in shards])
+        return pa.concat_tables([pq.read_table(shard, columns=names) for shard in self._shards(split)])
 
     def content(self, *splits: str) -> str:
         """The sha256 of the rows of some splits, audio included: the same for a corpus made again of the same.
@@ -203,12 +202,15 @@ class Corpus:
         Raises:
             InputError: there is no such split.
         """
-        shards = dict.fromkeys(batch["shard"][0].as_py() for split in splits for batch in self._of_split(split))
-        return file_digest(*(self.path / shard for shard in shards))
+        return file_digest(*(shard for split in splits for shard in self._shards(split)))
 
     def ledger(self) -> list[dict[str, Any]]:
         """What became of every segment of every source: rows of `ledger.jsonl`."""
         return read_jsonl(self.path / "ledger.jsonl")
+
+    def _shards(self, split: str) -> list[Path]:
+        names = dict.fromkeys(batch["shard"][0].as_py() for batch in self._of_split(split))
+        return [self.path / name for name in names]
 
     def _of_split(self, split: str) -> list[pa.RecordBatch]:
         found = [batch for batch in self._batches if batch["split"][0].as_py() == split]

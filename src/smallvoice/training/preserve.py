@@ -33,7 +33,7 @@ from smallvoice.model.weights import Whisper
 from smallvoice.recipe import PreserveRecipe, WindowRecipe
 
 NUM_UTTERANCES = 200
-"""Of each kind, evenly through the training data. The inputs are those of frames and tokens: some 30,000 and 2,000."""
+"""Of each kind, at most. Their inputs are those of frames and tokens: some 30,000 and 2,000."""
 RIDGE = 1e-3
 """Of the mean square of an input. In a direction that no speech uses the base's weight stays."""
 
@@ -67,11 +67,11 @@ def speech_of(corpus: Corpus, recipe: PreserveRecipe, heard: set[str]) -> Speech
         raise RecipeError(f"train.preserve: no row of train is {recipe.select}. {mend}")
     if not learned:
         raise RecipeError(f"train.preserve: all that is trained on is {recipe.select}. {mend}")
-    return Speech(_evenly(learned), _evenly(preserved))
+    return Speech(_sample(learned), _sample(preserved))
 
 
-def _evenly(ids: list[str]) -> frozenset[str]:
-    ids = sorted(ids)  # random by how they are made, so that speakers are alike in number
+def _sample(ids: list[str]) -> frozenset[str]:
+    ids = sorted(ids)  # digests: in their order the speakers are mixed
     return frozenset(ids[:: max(1, len(ids) // NUM_UTTERANCES)][:NUM_UTTERANCES])
 
 
@@ -135,7 +135,7 @@ def moments(
     moved = {_layer_of(name) for name in result.tensors}
     layers = {name: _Inputs(network.get_submodule(name)) for name in matrix_names(network) if name in moved}
     try:
-        for utterance in utterances:
+        for utterance in utterances:  # one at a time, so that no padding is heard
             frames = windows.num_frames(utterance.duration_s, window, windows.max_frames(network))
             mel = windows.features([decode_flac(utterance.audio)], frames, network)
             read = torch.tensor([tokens(utterance)[:-1]], device=mel.device)

@@ -7,6 +7,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -136,8 +137,6 @@ class Setup:
         self.language = recipe.corpus.language or corpus.facts["language"]
         self.facts = TextFacts(**corpus.facts["text"])
         self.style = training_style(recipe.train.text_style, self.facts, self.language)
-        # Not the corpus's key, which holds when its sources were written: a copy of them is no reason to train again.
-        self.content = corpus.content("train", "dev")
         languages = set(corpus.columns("train", ["language"])["language"].unique().to_pylist())
         # As long in every language; a row's own is checked here too, before any work is done.
         self.prefix_length = max(
@@ -156,6 +155,11 @@ class Setup:
             text_length=lambda text, language: len(self.tokens(text, language)) - self.prefix_length - 1,
         )
         self.speech = self._speech()
+
+    @cached_property
+    def content(self) -> str:
+        """What is trained on and chosen by: the same for every member, and read once."""
+        return self.corpus.content("train", "dev")
 
     def fresh_base(self) -> Whisper:
         """Load the base again, as nothing has touched it: what was put on it may have changed its own weights."""
@@ -289,6 +293,7 @@ def _train_member(setup: Setup, number: int, run: RunFolder, report: Report) -> 
             weights.fingerprint(recipe.model.base),
             setup.language,
             setup.style,
+            # Not the corpus's key, which holds when its sources were written: a copy is no reason to train again.
             setup.content,
             seed,
         ),
