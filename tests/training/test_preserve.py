@@ -15,8 +15,9 @@ from smallvoice.errors import RecipeError
 from smallvoice.model import adapt, saving, weights
 from smallvoice.model.strategies import matrix_names
 from smallvoice.recipe import ModelRecipe, PreserveRecipe, WindowRecipe
+from smallvoice.training import train as training
 from smallvoice.training.labels import token_ids
-from smallvoice.training.preserve import NUM_UTTERANCES, RIDGE, Moments, moments, preserve, speech_of
+from smallvoice.training.preserve import AS_RECORDED, NUM_UTTERANCES, RIDGE, Moments, moments, preserve, speech_of
 
 REFUSED = ("dora", "bottleneck")
 TRIM = WindowRecipe(kind="trim")
@@ -56,9 +57,11 @@ def test_what_other_speech_uses_goes_back_and_the_rest_stays(tiny_models: dict[s
     assert changed >= 5
 
 
-def read_by(whisper: weights.Whisper, result: saving.Result, corpus: Path, rows: slice) -> Moments:
+def read_by(
+    whisper: weights.Whisper, result: saving.Result, corpus: Path, rows: slice, rates: tuple[int, ...] = AS_RECORDED
+) -> Moments:
     utterances = list(open_corpus(corpus).utterances("train"))[rows]
-    return moments(whisper, result, TRIM, utterances, lambda row: token_ids(whisper, row.text, "en"))
+    return moments(whisper, result, TRIM, utterances, lambda row: token_ids(whisper, row.text, "en"), rates)
 
 
 def test_no_other_weights_are_nearer_to_both(tiny_models: dict[str, Path], tiny_corpus: Path) -> None:
@@ -105,6 +108,23 @@ def test_moments_are_those_of_the_inputs(tiny_models: dict[str, Path], tiny_corp
     assert all(".encoder." in name for name in read_by(whisper, encoder, tiny_corpus, slice(0, 1)))
 
 
+def test_a_telephone_carries_nothing_above_4_khz(tiny_models: dict[str, Path], tiny_corpus: Path) -> None:
+    folder = tiny_models["multilingual"]
+    whisper, result = weights.load(str(folder)), member(folder, ModelRecipe(strategy="full"), seed=0)
+    wide, narrow, both = (
+        read_by(whisper, result, tiny_corpus, slice(0, 3), rates) for rates in (AS_RECORDED, (8_000,), (16_000, 8_000))
+    )
+    for name, moment in both.items():
+        assert torch.allclose(moment, (wide[name] + narrow[name]) / 2, rtol=1e-4, atol=1e-5), name
+    # Whisper's first layer hears mel bins; those of the upper half of the frequencies are at the floor, all alike.
+    mels = whisper.network.config.num_mel_bins
+    now = torch.arange(mels) * 3 + 1  # of the kernel's three frames the middle one
+    bins = {name: one["model.encoder.conv1"][now][:, now] for name, one in (("wide", wide), ("narrow", narrow))}
+    silent = {name: (one[-4:, -4:].max() - one[-4:, -4:].min()).item() for name, one in bins.items()}
+    assert silent["narrow"] < 1e-4 < silent["wide"]
+    assert torch.allclose(bins["narrow"][:20, :20], bins["wide"][:20, :20], atol=0.02)
+
+
 def test_both_kinds_are_found(tiny_corpus: Path) -> None:
     corpus = open_corpus(tiny_corpus)
     rows = corpus.columns("train", ["id", "speaker"]).to_pylist()
@@ -132,7 +152,7 @@ def test_what_is_no_change_of_weights_is_refused(tiny_models: dict[str, Path], s
 
 
 def test_it_follows_training_and_another_weight_needs_none(
-    tiny_models: dict[str, Path], tiny_corpus: Path, tmp_path: Path
+    tiny_models: dict[str, Path], tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     someone = open_corpus(tiny_corpus).columns("train", ["speaker"]).to_pylist()[0]["speaker"]
     wish = f'speaker == "{someone}"'
@@ -156,4 +176,8 @@ def test_it_follows_training_and_another_weight_needs_none(
     first = (tmp_path / "adapter" / "adapter_model.safetensors").read_bytes()
     verbs.train(recipe(10.0), tiny_corpus, tmp_path)
     assert (tmp_path / "metrics.jsonl").read_bytes() == trained
+    assert (tmp_path / "adapter" / "adapter_model.safetensors").read_bytes() != first
+    # What is preserved is heard over a telephone too: without that it is another adapter.
+    monkeypatch.setattr(training, "PRESERVED_RATES", AS_RECORDED)
+    verbs.train(recipe(0.1), tiny_corpus, tmp_path)
     assert (tmp_path / "adapter" / "adapter_model.safetensors").read_bytes() != first

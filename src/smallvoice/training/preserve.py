@@ -12,17 +12,23 @@ again: some utterances of both kinds are heard once.
 
 An adapter's B A becomes B (A G (G + μ P)⁻¹), of the same rank. A bias is the weight of an input that is always 1: the
 share 1 / (1 + μ) of its change stays, and so it is done with whatever else is no matrix of a layer.
+
+A corpus has one kind of recording, and other speech comes over other lines: what is preserved is heard twice, as it is
+and as a telephone carries it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+import soxr
 import torch
 from torch.nn import functional
 
-from smallvoice.corpus.audio import decode_flac
+from smallvoice.corpus.audio import SAMPLING_RATE, decode_flac
 from smallvoice.corpus.select import parse
 from smallvoice.corpus.utterance import Corpus, Utterance
 from smallvoice.errors import RecipeError
@@ -34,6 +40,9 @@ from smallvoice.recipe import PreserveRecipe, WindowRecipe
 
 NUM_UTTERANCES = 200
 """Of each kind, at most. Their inputs are those of frames and tokens: some 30,000 and 2,000."""
+AS_RECORDED = (SAMPLING_RATE,)
+PRESERVED_RATES = (SAMPLING_RATE, 8_000)
+"""In Hz: what is preserved is heard as it is, and without what a telephone leaves out."""
 RIDGE = 1e-3
 """Of the mean square of an input. In a direction that no speech uses the base's weight stays."""
 
@@ -124,20 +133,22 @@ def moments(
     window: WindowRecipe,
     utterances: Iterable[Utterance],
     tokens: Callable[[Utterance], list[int]],
+    rates: Sequence[int] = AS_RECORDED,
 ) -> Moments:
     """What the layers that a result moves hear while a network reads utterances and their texts, at their own windows.
 
     Args:
         whisper: the base, or the base that does what the result does.
         tokens: the token ids of an utterance, prefix and end included.
+        rates: in Hz; each utterance is heard once as if recorded at each.
     """
     network = whisper.network.eval()
     moved = {_layer_of(name) for name in result.tensors}
     layers = {name: _Inputs(network.get_submodule(name)) for name in matrix_names(network) if name in moved}
     try:
-        for utterance in utterances:  # one at a time, so that no padding is heard
+        for utterance, rate in itertools.product(utterances, rates):  # one at a time, so that no padding is heard
             frames = windows.num_frames(utterance.duration_s, window, windows.max_frames(network))
-            mel = windows.features([decode_flac(utterance.audio)], frames, network)
+            mel = windows.features([_as_recorded_at(rate, decode_flac(utterance.audio))], frames, network)
             read = torch.tensor([tokens(utterance)[:-1]], device=mel.device)
             encoded = windows.encode(network, mel).last_hidden_state
             network.model.decoder(input_ids=read, encoder_hidden_states=encoded, use_cache=False)
@@ -145,6 +156,13 @@ def moments(
         for inputs in layers.values():
             inputs.hook.remove()
     return {name: (inputs.sum / inputs.number).cpu() for name, inputs in layers.items()}
+
+
+def _as_recorded_at(rate: int, waveform: np.ndarray) -> np.ndarray:
+    """A waveform at 16 kHz without what a recording at `rate` would have left out."""
+    if rate == SAMPLING_RATE:
+        return waveform
+    return np.asarray(soxr.resample(soxr.resample(waveform, SAMPLING_RATE, rate), rate, SAMPLING_RATE))
 
 
 @dataclass

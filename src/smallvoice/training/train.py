@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -36,7 +36,7 @@ from smallvoice.training.batches import Planner
 from smallvoice.training.distributed import Processes
 from smallvoice.training.labels import token_ids
 from smallvoice.training.loop import Member, train_member
-from smallvoice.training.preserve import Moments, Speech, moments, preserve, speech_of
+from smallvoice.training.preserve import AS_RECORDED, PRESERVED_RATES, Moments, Speech, moments, preserve, speech_of
 from smallvoice.training.spectrum import flatten
 
 log = logging.getLogger(__name__)
@@ -205,13 +205,14 @@ class Setup:
         """The result with the base's weights where the other speech needs them."""
         assert self.speech is not None and self.recipe.train.preserve is not None
 
-        def moments_of(whisper: Whisper, ids: frozenset[str]) -> Moments:
+        def moments_of(whisper: Whisper, ids: frozenset[str], rates: Sequence[int] = AS_RECORDED) -> Moments:
             rows = (row for row in self.corpus.utterances("train") if row.id in ids)
-            return moments(whisper, result, self.recipe.window, rows, lambda row: self.tokens(row.text, row.language))
+            window = self.recipe.window
+            return moments(whisper, result, window, rows, lambda row: self.tokens(row.text, row.language), rates)
 
         saving.put(self.fresh_base(), result)
         learned = moments_of(self.whisper, self.speech.learned)
-        preserved = moments_of(self.fresh_base(), self.speech.preserved)
+        preserved = moments_of(self.fresh_base(), self.speech.preserved, PRESERVED_RATES)
         return preserve(result, learned, preserved, self.recipe.train.preserve.weight, self.whisper.network)
 
     def dev_errors(self) -> ErrorCounts:
