@@ -25,7 +25,7 @@ from smallvoice.model import tuned
 from smallvoice.recipe import Recipe
 from smallvoice.reporting import facts
 from smallvoice.run_folder import RunFolder
-from smallvoice.storage import read_json, read_jsonl
+from smallvoice.storage import read_json, read_jsonl, write_json
 from tests import tiny
 from tests.conftest import needs_weights
 
@@ -206,6 +206,7 @@ def test_killed_training_continues_to_the_same_adapter_bit_for_bit(
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert not (tmp_path / "killed" / "adapter").exists()
+    _say_held(tmp_path / "killed" / "checkpoints" / "member-0" / "last" / "progress.json", held := 10**12)
     again = subprocess.run(command("killed"), check=True, capture_output=True, text=True)
     assert "Training continues after step" in again.stderr
 
@@ -215,12 +216,23 @@ def test_killed_training_continues_to_the_same_adapter_bit_for_bit(
     assert result("killed") == result("whole")
     whole, killed = (read_jsonl(tmp_path / out / "metrics.jsonl") for out in ("whole", "killed"))
     assert [row.get("loss") for row in whole] == [row.get("loss") for row in killed]
+    assert read_json(tmp_path / "killed" / "provenance.json")["peak_memory_bytes"] == held, "what its first part held"
+
+
+def _say_held(progress: Path, num_bytes: int) -> None:
+    """As if the process that wrote a checkpoint had held so much memory."""
+    content = read_json(progress)
+    assert 10**7 < content["peak_memory_bytes"] < num_bytes
+    write_json(progress, {**content, "peak_memory_bytes": num_bytes})
 
 
 def test_a_stage_that_was_cut_off_has_the_time_of_all_its_parts_or_says_that_it_has_not() -> None:
-    assert pipeline._Started().cost({"seconds": 100.0}) == {"seconds": 100.0}, "training knows them"
+    most = 10**15
+    trained = pipeline._Started().cost({"seconds": 100.0, "peak_memory_bytes": most})
+    assert trained == {"seconds": 100.0, "peak_memory_bytes": most}, "training knows them"
     cost = pipeline._Started().cost({"decode_s": None})
     assert cost["last_part"] is True and cost["seconds"] < 10, "decoding does not"
+    assert 10**7 < cost["peak_memory_bytes"] < most
     shown = dict(facts.stages({"stages": {"train": {"seconds": 100.0}, "tuned": cost}}))
     assert shown["train"] == "1 min 40 s" and "tuned, its last part" in shown
 

@@ -169,6 +169,7 @@ def train(recipe: Recipe, corpus: Path, out: Path) -> dict[str, Any]:
         "dev": {name: errors.as_dict() for name, errors in result.dev.items()},
         "seconds": result.seconds,
         "precision": result.precision,
+        "peak_memory_bytes": result.peak_memory_bytes,
         "left_out": len(result.left_out),
     }
 

@@ -121,7 +121,7 @@ def test_a_telephone_carries_nothing_above_4_khz(tiny_models: dict[str, Path], t
     now = torch.arange(mels) * 3 + 1  # of the kernel's three frames the middle one
     bins = {name: one["model.encoder.conv1"][now][:, now] for name, one in (("wide", wide), ("narrow", narrow))}
     silent = {name: (one[-4:, -4:].max() - one[-4:, -4:].min()).item() for name, one in bins.items()}
-    assert silent["narrow"] < 1e-4 < silent["wide"]
+    assert 10 * silent["narrow"] < silent["wide"]
     assert torch.allclose(bins["narrow"][:20, :20], bins["wide"][:20, :20], atol=0.02)
 
 

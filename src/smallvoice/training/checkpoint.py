@@ -41,6 +41,8 @@ class Progress:
     finished: bool = False
     seconds: float = 0.0
     """Training time so far, over all continuations."""
+    peak_memory_bytes: int = 0
+    """The most resident memory, over all continuations; 0 in checkpoints that did not say."""
     processes: int = 1
     precisions: list[str] = field(default_factory=lambda: ["a precision not recorded"])
     """What its steps were multiplied in, one after the other where a run went on elsewhere."""

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from smallvoice import machine
 from smallvoice.corpus.utterance import Corpus, Utterance
 from smallvoice.errors import RecipeError
 from smallvoice.model import adapt
@@ -286,6 +287,7 @@ class _Loop:
 
     def _save(self) -> None:
         self.progress.seconds = time.monotonic() - self.started
+        self.progress.peak_memory_bytes = max(self.progress.peak_memory_bytes, machine.peak_memory_bytes())
         self.progress.threads, self.progress.processes = torch.get_num_threads(), self.processes.size
         if self.processes.first:
             checkpoint.save(self.member.folder / "last", self.state, self.progress)

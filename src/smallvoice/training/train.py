@@ -58,6 +58,8 @@ class TrainResult:
     seconds: float
     precision: str
     """What steps were multiplied in; several where members, or parts of one, were trained on different machines."""
+    peak_memory_bytes: int
+    """The most that a process which trained has held."""
     left_out: list[dict[str, Any]]
 
 
@@ -98,8 +100,9 @@ def train(recipe: Recipe, corpus_folder: Path, run_folder: Path, report: Report 
         adapter=result.count(setup.base_parameters),
         chosen=chosen,
         dev=dev,
-        seconds=sum(member.seconds for member in members),
-        precision=", ".join(dict.fromkeys(itertools.chain.from_iterable(member.precisions for member in members))),
+        seconds=sum(member.progress.seconds for member in members),
+        precision=", ".join(dict.fromkeys(name for member in members for name in member.progress.precisions)),
+        peak_memory_bytes=max(member.progress.peak_memory_bytes for member in members),
         left_out=setup.left_out,
     )
 
@@ -266,8 +269,7 @@ class _Trained:
     result: saving.Result
     dev: ErrorCounts
     parameters: adapt.ParameterCount
-    seconds: float
-    precisions: list[str]
+    progress: checkpoint.Progress
 
 
 def _train_member(setup: Setup, number: int, run: RunFolder, report: Report) -> _Trained:
@@ -306,8 +308,7 @@ def _train_member(setup: Setup, number: int, run: RunFolder, report: Report) -> 
         result=saving.result_of(network),
         dev=ErrorCounts(**progress.best),
         parameters=adapt.count_parameters(network),
-        seconds=progress.seconds,
-        precisions=progress.precisions,
+        progress=progress,
     )
 
 
