@@ -18,6 +18,7 @@ from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from smallvoice.errors import InputError, WeightsError
 from smallvoice.model.ctranslate2_file import Variables, read_variables
+from smallvoice.model.merges import complete_merges
 from smallvoice.storage import read_text
 
 _GELU = 3
@@ -77,6 +78,7 @@ def tokenizer(files: Mapping[str, Path]) -> WhisperTokenizer:
         extra_special_tokens=special,
     )
     loaded.name_or_path = ""  # it would carry the path into what is saved
+    complete_merges(loaded)
     return loaded
 
 

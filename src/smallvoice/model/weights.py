@@ -23,6 +23,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from smallvoice.errors import InputError, WeightsError
 from smallvoice.model import ctranslate2_weights
+from smallvoice.model.merges import complete_merges
 from smallvoice.storage import digest, file_digest, read_text
 
 log = logging.getLogger(__name__)
@@ -187,6 +188,7 @@ def _from_transformers(folder: Path, name: str, origin: str) -> Whisper:
         tokenizer = WhisperTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise WeightsError(f"{folder}: cannot be loaded as a Whisper model: {str(error).splitlines()[0]}") from None
+    complete_merges(tokenizer)
     _complete(network.generation_config, tokenizer, network.config.vocab_size)
     return Whisper(network.eval(), tokenizer, name, origin)
 

@@ -299,6 +299,7 @@ def _train_member(setup: Setup, number: int, run: RunFolder, report: Report) -> 
             # Not the corpus's key, which holds when its sources were written: a copy is no reason to train again.
             setup.content,
             seed,
+            setup.whisper.tokenizer.backend_tokenizer.to_str(),
         ),
         report=lambda row: report({"member": number, **row}),
     )
