@@ -1,9 +1,9 @@
 """A tokenizer that lost merges makes other tokens of a text than the model was trained with, and no reader notices.
 
 What a model writes is read token by token, so a faulty tokenizer shows in nothing that is decoded. But the labels that
-training learns from, prompts and forced words are encoded. Whisper's multilingual tokenizers were without their first
-merge, of a space and "t", until February 2024 (huggingface/transformers, pull request 29368), and copies of them are
-still about: there " the" is a space and "the", which the model has never seen one after the other.
+training learns from, prompts and forced words are encoded. Those of Whisper's multilingual models on the hub lacked
+the first merge, of a space and "t", until February 2024 (huggingface/transformers, pull request 29368), and copies of
+them are still about: there " the" is a space and "the", which the model has never seen one after the other.
 """
 
 from __future__ import annotations
