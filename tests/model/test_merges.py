@@ -58,6 +58,18 @@ def test_a_whole_tokenizer_and_a_vocabulary_that_was_filled_up_stay_as_they_are(
     assert tokens(filled, " the") == ["Ġ", "t", "h", "e"]
 
 
+def test_a_vocabulary_in_another_order_is_left(tmp_path: Path) -> None:
+    write(tmp_path, MERGES, ("i n",))
+    path = tmp_path / "tokenizer.json"
+    content = json.loads(path.read_text())
+    content["model"]["merges"].reverse()
+    path.write_text(json.dumps(content))
+    tokenizer = WhisperTokenizer.from_pretrained(tmp_path, tokenizer_file=str(path), local_files_only=True)
+    before = tokens(tokenizer, " the thing in")
+    assert complete_merges(tokenizer) == []
+    assert tokens(tokenizer, " the thing in") == before
+
+
 def test_what_earlier_tokens_cannot_make_is_left(tmp_path: Path) -> None:
     tokenizer = write(tmp_path, [*MERGES, "xy z"], without=("xy z",))  # nothing makes "xy"
     assert complete_merges(tokenizer) == []
