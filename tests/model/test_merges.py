@@ -50,9 +50,8 @@ def test_lost_merges_come_back_from_the_vocabulary(tmp_path: Path, lost: tuple[s
 
 def test_a_whole_tokenizer_and_a_vocabulary_that_was_filled_up_stay_as_they_are(tmp_path: Path) -> None:
     whole = write(tmp_path, MERGES)
-    model = whole.backend_tokenizer.model
-    assert complete_merges(whole) == [] and whole.backend_tokenizer.model is not None
-    assert model.token_to_id("Ġthe") == whole.backend_tokenizer.model.token_to_id("Ġthe")
+    before = whole.backend_tokenizer.to_str()
+    assert complete_merges(whole) == [] and whole.backend_tokenizer.to_str() == before
     write_tokenizer(tmp_path / "tokenizer.json", 51_865)
     filled = ctranslate2_weights.tokenizer({"tokenizer.json": tmp_path / "tokenizer.json"})
     assert tokens(filled, " the") == ["Ġ", "t", "h", "e"]

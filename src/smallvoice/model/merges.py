@@ -17,9 +17,6 @@ from transformers import WhisperTokenizer
 
 log = logging.getLogger(__name__)
 
-MOST_MISSING = 100
-"""More tokens than these without a merge are no accident: such a vocabulary was filled up."""
-
 
 def complete_merges(tokenizer: WhisperTokenizer) -> list[str]:
     """Give a tokenizer the merges that its vocabulary shows it lost; returns the tokens that can be made again.
@@ -35,9 +32,9 @@ def complete_merges(tokenizer: WhisperTokenizer) -> list[str]:
     made = {first + second for first, second in merges}
     special = {token["content"] for token in content["added_tokens"]}
     missing = [token for token in vocabulary if len(token) > 1 and token not in made and token not in special]
-    found = {token: parts for token in missing[:MOST_MISSING] if (parts := _parts(token, vocabulary))}
+    found = {token: parts for token in missing if (parts := _parts(token, vocabulary))}
     places = [vocabulary["".join(merge)] for merge in merges]
-    if not found or len(missing) > MOST_MISSING or places != sorted(places):
+    if not found or places != sorted(places):
         return []
     merges = sorted([*merges, *found.values()], key=lambda merge: vocabulary["".join(merge)])
     backend.model = BPE(vocabulary, merges, unk_token=model["unk_token"], fuse_unk=model["fuse_unk"])

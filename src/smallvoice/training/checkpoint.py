@@ -42,7 +42,7 @@ class Progress:
     seconds: float = 0.0
     """Training time so far, over all continuations."""
     peak_memory_bytes: int = 0
-    """The most resident memory, over all continuations; 0 in checkpoints that did not say."""
+    """The most resident memory of the process that wrote checkpoints, over all continuations; 0 where none said."""
     processes: int = 1
     precisions: list[str] = field(default_factory=lambda: ["a precision not recorded"])
     """What its steps were multiplied in, one after the other where a run went on elsewhere."""

@@ -59,7 +59,7 @@ class TrainResult:
     precision: str
     """What steps were multiplied in; several where members, or parts of one, were trained on different machines."""
     peak_memory_bytes: int
-    """The most that a process which trained has held."""
+    """The most that a process which wrote checkpoints has held."""
     left_out: list[dict[str, Any]]
 
 
