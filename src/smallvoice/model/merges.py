@@ -22,19 +22,21 @@ def complete_merges(tokenizer: WhisperTokenizer) -> list[str]:
     """Give a tokenizer the merges that its vocabulary shows it lost; returns the tokens that can be made again.
 
     Byte-pair encoding numbers its tokens in the order of its merges, so the two parts of a token are what the merges
-    before it leave of its characters. A vocabulary in another order is left as it is.
+    before it leave of its characters. One in another order, or of bytes alone, is left as it is.
     """
     backend = tokenizer.backend_tokenizer
     content = json.loads(backend.to_str())
     model = content["model"]
     vocabulary: dict[str, int] = model["vocab"]
     merges = [tuple(merge.split(" ") if isinstance(merge, str) else merge) for merge in model["merges"]]
+    places = [vocabulary["".join(merge)] for merge in merges]
+    if not merges or places != sorted(places):
+        return []
     made = {first + second for first, second in merges}
     special = {token["content"] for token in content["added_tokens"]}
     missing = [token for token in vocabulary if len(token) > 1 and token not in made and token not in special]
     found = {token: parts for token in missing if (parts := _parts(token, vocabulary))}
-    places = [vocabulary["".join(merge)] for merge in merges]
-    if not found or places != sorted(places):
+    if not found:
         return []
     merges = sorted([*merges, *found.values()], key=lambda merge: vocabulary["".join(merge)])
     backend.model = BPE(vocabulary, merges, unk_token=model["unk_token"], fuse_unk=model["fuse_unk"])
