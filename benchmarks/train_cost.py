@@ -43,7 +43,8 @@ from smallvoice.model import adapt, device, weights
 from smallvoice.recipe import Recipe
 from smallvoice.storage import read_json, write_json
 from smallvoice.training import distributed
-from smallvoice.training.train import Setup, train
+from smallvoice.training.setup import Setup
+from smallvoice.training.train import train
 
 NAMES = {
     "a": "Seq2SeqTrainer + PEFT, 30 s",

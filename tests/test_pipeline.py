@@ -119,6 +119,28 @@ def test_with_nobody_to_test_there_is_a_model_and_no_score(
     assert "train: complete and unchanged" in capsys.readouterr().err
 
 
+def test_what_training_would_refuse_is_refused_before_the_base_is_decoded(
+    tiny_models: dict[str, Path], source: Path, tmp_path: Path
+) -> None:
+    nobody = {"select": 'speaker == "nobody"', "weight": 0.1}
+    with pytest.raises(RecipeError, match="no row of train"):
+        verbs.run(make_recipe(tiny_models["multilingual"], source, preserve=nobody), tmp_path)
+    assert not RunFolder(tmp_path).hypotheses("base", "test").exists()
+
+
+def test_a_stage_says_how_fast_the_machine_was_when_it_ran(
+    finished: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = read_json(finished.provenance)["stages"]
+    assert all(before[stage]["matmul_gflops"] > 0 for stage in ("base", "train", "tuned"))
+    monkeypatch.setattr(pipeline.machine, "matmul_gflops", lambda: 1.0)
+    verbs.run(recipes.load(finished.recipe), finished.path, force=("tuned",))
+    after = read_json(finished.provenance)["stages"]
+    assert after["tuned"]["matmul_gflops"] == 1.0
+    assert after["train"]["matmul_gflops"] == before["train"]["matmul_gflops"]
+    assert f"products at {before['train']['matmul_gflops']:.0f} GFLOP/s" in finished.card.read_text()
+
+
 def test_second_run_does_nothing(finished: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished.path.rglob("*.safetensors")}
     verbs.run(recipes.load(finished.recipe), finished.path)

@@ -27,8 +27,10 @@ from smallvoice.terminal import console
 
 Stage = Literal["prepare", "base", "train", "tuned", "retention", "compare", "report"]
 STAGES: tuple[Stage, ...] = ("prepare", "base", "train", "tuned", "retention", "compare", "report")
-COSTS = ("seconds", "energy_j", "last_part", "precision")
+COSTS = ("seconds", "energy_j", "last_part", "precision", "matmul_gflops")
 """What a stage's marker says of its cost."""
+MULTIPLYING: tuple[Stage, ...] = ("base", "train", "tuned", "retention")
+"""Stages whose time means little without the rate of matrix products beside it."""
 
 
 def run(
@@ -81,18 +83,17 @@ class _Run:
         """Every stage; the content of `comparative_analysis.json`."""
         recipe, folder = self.recipe, self.folder
         recipes.dump(recipe, folder.recipe)
-        rate = machine.matmul_gflops()
         prepared = self._prepare()
         rule = recipe.evaluate
         asked = [rule.split, rule.select, rule.columns, recipes.as_dict(recipe.decode)]
         model = weights.fingerprint(recipe.model.base)
         if self._nobody_is_tested():
             self._train_stage(prepared, model)
-            return self._untested(rate)
+            return self._untested()
         base = self._stage(
             "base",
             digest(prepared, model, recipe.corpus.language, asked),
-            lambda: self._evaluate(recipe.model.base),
+            self._base,
             made=(folder.hypotheses("base", rule.split),),
             needs=("prepare",),
         )
@@ -113,7 +114,7 @@ class _Run:
             needs=("base", "tuned", "retention"),
         )
         if self.worked:
-            self._say_where(rate)
+            self._say_where()
         self._stage(
             "report",
             digest(compared),
@@ -187,7 +188,7 @@ class _Run:
         share = {"train": kept.train, "dev": kept.dev, "test": kept.test}[split]
         return kept.by != "folds" and share == 0 and not open_corpus(self.folder.corpus).splits().get(split)
 
-    def _untested(self, rate: float) -> dict[str, Any]:
+    def _untested(self) -> dict[str, Any]:
         """What a run without a test ends with: a model, and no scores but those of dev that chose it."""
         split = self.recipe.evaluate.split
         why = (
@@ -197,7 +198,7 @@ class _Run:
         if self.recipe.evaluate.retention:
             why += ". Sets of other speech (evaluate.retention) are scored only beside a test"
         if self.worked:
-            self._say_where(rate)
+            self._say_where()
             self.folder.comparison.unlink(missing_ok=True)  # of a run that had a test
             write_card(self.folder.path)
         console.print(why)
@@ -245,7 +246,10 @@ class _Run:
         console.print(f"[bold]{stage}[/bold]")
         remove_marker(self.folder.path, stage)
         started = _Started()
-        self._mark(stage, key, started.cost(work()), made)
+        cost = started.cost(work())
+        if stage in MULTIPLYING:
+            cost["matmul_gflops"] = machine.matmul_gflops()
+        self._mark(stage, key, cost, made)
         return key
 
     def _mark(self, stage: Stage, key: str, cost: dict[str, float | bool | str], made: tuple[Path, ...]) -> None:
@@ -256,6 +260,10 @@ class _Run:
         if "train" in self.redone:
             shutil.rmtree(self.folder.checkpoints, ignore_errors=True)
         return verbs.train(self.recipe, self.folder.corpus, self.folder.path)
+
+    def _base(self) -> object:
+        verbs.check_training(self.recipe, self.folder.corpus)  # not after an hour of decoding
+        return self._evaluate(self.recipe.model.base)
 
     def _evaluate(self, model: str) -> object:
         recipe, folder = self.recipe, self.folder
@@ -276,7 +284,7 @@ class _Run:
         retention = {one.name: folder.retention(one.name).comparison for one in recipe.retention}
         return judging.compare(base, tuned, out=folder.comparison, recipe=recipe, retention=retention)
 
-    def _say_where(self, rate: float) -> None:
+    def _say_where(self) -> None:
         """What times and figures of this run must be read beside."""
         found = {stage: read_marker(self.folder.path, stage) for stage in STAGES}
         markers = {stage: marker for stage, marker in found.items() if marker}
@@ -289,7 +297,6 @@ class _Run:
                     stage: {name: marker[name] for name in COSTS if name in marker} for stage, marker in markers.items()
                 },
                 "peak_memory_bytes": max(marker["peak_memory_bytes"] for marker in markers.values()),
-                "matmul_gflops": {"before": rate, "after": machine.matmul_gflops()},
             },
         )
 

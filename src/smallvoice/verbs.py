@@ -174,6 +174,18 @@ def train(recipe: Recipe, corpus: Path, out: Path) -> dict[str, Any]:
     }
 
 
+def check_training(recipe: Recipe, corpus: Path) -> None:
+    """Refuse what training would refuse: a selection of nobody, a strategy that this base or machine does not have.
+
+    Raises:
+        SmallvoiceError: anything a user can mend.
+    """
+    require("torch", extra="train", why="Training")
+    from smallvoice.training.setup import set_up
+
+    set_up(recipe, corpus)
+
+
 def evaluate(
     model: str,
     corpus: Path,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -16,7 +17,7 @@ from smallvoice.errors import InputError, RecipeError
 from smallvoice.recipe import Recipe
 from smallvoice.reporting.learning_plot import learning_curve as plot
 from smallvoice.scoring import significance
-from smallvoice.storage import read_json, read_jsonl
+from smallvoice.storage import read_json, read_jsonl, write_json
 from smallvoice.training import curve
 from smallvoice.training.outlook import outlook, sentence
 
@@ -95,11 +96,16 @@ def test_plot_stands_alone_and_has_words(finished: Path) -> None:
     assert "if the trend goes on" in drawn
 
 
-def test_a_finished_share_is_kept_and_another_continues(recipe: Recipe, finished: Path, tiny_corpus: Path) -> None:
+def test_a_finished_share_is_kept_and_another_continues(
+    recipe: Recipe, finished: Path, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "the same rows, made of sources that were copied"
+    shutil.copytree(tiny_corpus, copy)
+    write_json(copy / "corpus.json", {**read_json(copy / "corpus.json"), "key": "another"})
     before = read_json(finished / "learning_curve.json")
     (finished / "share-050" / ".stages" / "share.json").unlink()
     heard: list[dict[str, Any]] = []
-    again = curve.learning_curve(recipe, tiny_corpus, finished, report=heard.append)
+    again = curve.learning_curve(recipe, copy, finished, report=heard.append)
     shares = {row["share"]: row["done"] for row in heard if row["kind"] == "share"}
     assert shares == {0.25: True, 0.5: False, 1.0: True}
     assert [point["errors"] for point in again["points"]] == [point["errors"] for point in before["points"]]

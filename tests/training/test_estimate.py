@@ -17,7 +17,8 @@ from smallvoice.model import weights
 from smallvoice.recipe import Recipe
 from smallvoice.training import calibrate, distributed, estimate, memory, plan
 from smallvoice.training.calibrate import EpochPlan, Measured
-from smallvoice.training.train import Setup, train
+from smallvoice.training.setup import Setup
+from smallvoice.training.train import train
 
 BASE = WhisperConfig(
     d_model=512, encoder_layers=6, decoder_layers=6, encoder_ffn_dim=2048, decoder_ffn_dim=2048, vocab_size=51_865

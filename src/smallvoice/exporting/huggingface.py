@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,7 +43,20 @@ def heard_by(recogniser: Pipeline, clips: list[np.ndarray], language: str | None
     """`hear`, with a pipeline that is loaded."""
     forced = {"language": language, "task": "transcribe"} if recogniser.model.generation_config.is_multilingual else {}
     options = {**forced, "num_beams": 1, "do_sample": False, "return_timestamps": False}
-    heard = recogniser(
-        [{"raw": clip, "sampling_rate": 16_000} for clip in clips], generate_kwargs=options, batch_size=8
-    )
+    with _without_its_own_warning():
+        heard = recogniser(
+            [{"raw": clip, "sampling_rate": 16_000} for clip in clips], generate_kwargs=options, batch_size=8
+        )
     return [one["text"].strip() for one in heard]
+
+
+@contextmanager
+def _without_its_own_warning() -> Iterator[None]:
+    """transformers' Whisper passes itself what transformers then warns of as deprecated."""
+    logger = logging.getLogger("transformers.generation.utils")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -118,9 +118,11 @@ def stages(provenance: Json) -> list[tuple[str, str]]:
 
 
 def _notes(stage: Json) -> list[str]:
-    """What must be known of a stage's time: the precision of training, and whether it is all of it."""
-    precision = [str(stage["precision"])] if stage.get("precision") else []
-    return [*precision, "its last part"] if stage.get("last_part") else precision
+    """What must be known of a stage's time: the precision of training, how fast the machine was, whether it is all."""
+    notes = [str(stage["precision"])] if stage.get("precision") else []
+    if isinstance(rate := stage.get("matmul_gflops"), int | float):
+        notes.append(f"products at {rate:.0f} GFLOP/s")
+    return [*notes, "its last part"] if stage.get("last_part") else notes
 
 
 def _cost(seconds: float, energy_j: float | None) -> str:
@@ -170,7 +172,6 @@ _TRANSPARENT = frozenset({"versions", "machine"})
 
 
 def _label(key: str) -> str:
-    key = key.replace("matmul_gflops", "matrix products, GFLOP/s")
     return re.sub(r"_bytes$|(?<!_per)_s$", "", key).replace("_", " ")
 
 

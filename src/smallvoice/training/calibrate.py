@@ -37,7 +37,7 @@ from smallvoice.training.batches import Batch, Reader
 from smallvoice.training.loop import Member
 from smallvoice.training.objective import TeacherForcing, optimizer_of
 from smallvoice.training.prepare_batch import prepare
-from smallvoice.training.train import Setup
+from smallvoice.training.setup import Setup
 
 BUDGET_S = 8.0
 """About how long the timed work may take. A first batch always runs, however long."""

@@ -18,6 +18,7 @@ import math
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,11 @@ class _Curve:
     split: str
     report: Report
 
+    @cached_property
+    def content(self) -> str:
+        """What is trained on, chosen by and decoded, read once: a copy of the corpus is no reason to train again."""
+        return self.corpus.content(*dict.fromkeys(("train", "dev", self.split)))
+
     def share(self, speakers: list[str], share: float, steps: int | None) -> dict[str, Any]:
         """Train on some speakers and decode; kept where it was finished before. Returns what is known of it."""
         folder = RunFolder(self.out / f"share-{round(100 * share):03d}")
@@ -131,7 +137,7 @@ class _Curve:
             recipes.of_an_adapter(recipe),
             weights.fingerprint(recipe.model.base),
             recipe.corpus.language,
-            self.corpus.facts["key"],
+            self.content,
             speakers,
             self.split,
         )

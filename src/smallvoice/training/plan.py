@@ -15,7 +15,7 @@ from smallvoice.recipe import Recipe
 from smallvoice.training import calibrate, distributed, estimate, memory
 from smallvoice.training.batches import Batch
 from smallvoice.training.calibrate import EpochPlan, Measured
-from smallvoice.training.train import Setup
+from smallvoice.training.setup import Setup
 
 LONGEST_OF_A_BATCH = 1.3
 """A batch is decoded until its longest text has ended; so many times the tokens of an average text as long."""
