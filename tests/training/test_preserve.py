@@ -15,7 +15,7 @@ from smallvoice.errors import RecipeError
 from smallvoice.model import adapt, saving, weights
 from smallvoice.model.strategies import matrix_names
 from smallvoice.recipe import ModelRecipe, PreserveRecipe, WindowRecipe
-from smallvoice.training import train as training
+from smallvoice.training import setup as training_setup
 from smallvoice.training.labels import token_ids
 from smallvoice.training.preserve import AS_RECORDED, NUM_UTTERANCES, RIDGE, Moments, moments, preserve, speech_of
 
@@ -178,6 +178,6 @@ def test_it_follows_training_and_another_weight_needs_none(
     assert (tmp_path / "metrics.jsonl").read_bytes() == trained
     assert (tmp_path / "adapter" / "adapter_model.safetensors").read_bytes() != first
     # What is preserved is heard over a telephone too: without that it is another adapter.
-    monkeypatch.setattr(training, "PRESERVED_RATES", AS_RECORDED)
+    monkeypatch.setattr(training_setup, "PRESERVED_RATES", AS_RECORDED)
     verbs.train(recipe(0.1), tiny_corpus, tmp_path)
     assert (tmp_path / "adapter" / "adapter_model.safetensors").read_bytes() != first
