@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from smallvoice import recipe_file as recipes
 from smallvoice.errors import MissingDependency, RecipeError
 from smallvoice.recipe import Recipe
 from smallvoice.scoring.word_errors import ErrorCounts
-from smallvoice.storage import read_json, read_jsonl
+from smallvoice.storage import read_json, read_jsonl, write_json
 from smallvoice.training import search, search_space, train
 
 RANGES = """\
@@ -184,7 +185,10 @@ def test_search_that_was_cut_off_goes_on_as_it_would_have(tmp_path: Path, tiny_c
     again = search.search(space, tiny_corpus, tmp_path / "cut", trials=9)
     assert again == whole
     assert len(fake.recipes) == 9 + 1, "only the trial that was cut off is trained again"
-    more = search.search(space, tiny_corpus, tmp_path / "cut", trials=10)
+    copy = tmp_path / "the same rows, made of sources that were copied"
+    shutil.copytree(tiny_corpus, copy)
+    write_json(copy / "corpus.json", {**read_json(copy / "corpus.json"), "key": "another"})
+    more = search.search(space, copy, tmp_path / "cut", trials=10)
     assert more["trials"][:9] == whole["trials"]
     assert len(more["trials"]) == 10
 

@@ -136,7 +136,7 @@ class _Curve:
         key = storage.digest(
             recipes.of_an_adapter(recipe),
             weights.fingerprint(recipe.model.base),
-            recipe.corpus.language,
+            recipe.corpus.language or self.corpus.facts["language"],
             self.content,
             speakers,
             self.split,

@@ -84,7 +84,9 @@ def search(
     require("optuna", extra="search", why="A search")
     out.mkdir(parents=True, exist_ok=True)
     with locked(out):
-        journal = _Journal(out / "journal.jsonl", digest(space.as_dict(), open_corpus(corpus).content("train", "dev")))
+        known = open_corpus(corpus)
+        key = digest(space.as_dict(), known.facts["language"], known.content("train", "dev"))
+        journal = _Journal(out / "journal.jsonl", key)
         while sum(trial.state != "running" for trial in journal.trials) < trials:
             _one_trial(space, corpus, out, journal, report)
         return _write_result(space, out, journal.trials)
