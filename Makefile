@@ -11,7 +11,7 @@ demo: .venv/demo
 
 # Every test. What needs Chromium or real data skips, saying so, where it is absent.
 test: .venv/dev
-	$(BIN)/python -m pytest -ra
+	$(BIN)/python -m pytest -ra --durations=20
 
 lint: .venv/dev
 	$(BIN)/ruff check
