@@ -165,8 +165,8 @@ def processor_s(*arguments: str) -> float:
 
 
 def test_a_hundred_lines_take_half_a_second(tmp_path: Path) -> None:
-    """Of a whole process, warm, where Python with some modules of its own starts in an eighth of a second. Processors
-    differ by more than two, so the one is compared with the other; torch alone would be fifteen of it.
+    """Of a whole process, warm. Processors differ by more than two, so its time is counted in starts of Python with
+    modules of its own, beside it: it takes five of them, and importing torch alone fifteen.
     """
     lines = [f"u{number} the small voice said {number} words isn't it" for number in range(100)]
     for name in ("ref", "hyp"):
