@@ -150,6 +150,18 @@ def test_second_run_does_nothing(finished: RunFolder, capsys: pytest.CaptureFixt
     assert before == {path: path.stat().st_mtime_ns for path in finished.path.rglob("*.safetensors")}
 
 
+def test_sources_that_were_copied_are_read_again_and_nothing_else(
+    finished: RunFolder, source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in source.rglob("*"):
+        os.utime(path, (1, 1))
+    verbs.run(recipes.load(finished.recipe), finished.path)
+    said = capsys.readouterr().err
+    assert "unchanged since it was prepared" not in said
+    for stage in ("base", "train", "tuned", "compare", "report"):
+        assert f"{stage}: complete and unchanged" in said
+
+
 def test_a_change_redoes_what_depends_on_it(finished: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = recipes.load(finished.recipe, ["evaluate.resamples=100"])
     verbs.run(recipe, finished.path)

@@ -165,6 +165,7 @@ def _facts(old: dict[str, Any], audit: Audit, copied: _Copied, reasons: Mapping[
         },
         "notes": [*notes, f"An audit dropped {num_dropped} rows and flagged {num_flagged}; the ledger says which."],
         "audited": {"key": old["key"], "limits": audit.limits, "dropped": num_dropped, "flagged": num_flagged},
+        "made_of": None,  # `prepare` did not make it
         "key": digest("audit", old["key"], decisions),
     }
 

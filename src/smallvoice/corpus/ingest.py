@@ -34,7 +34,7 @@ from smallvoice.corpus.utterance import Utterance, read_shard
 from smallvoice.errors import InputError, RecipeError
 from smallvoice.recipe import CorpusRecipe, SplitRecipe
 from smallvoice.recipe_file import as_dict
-from smallvoice.storage import digest, json_line, read_json, write_json
+from smallvoice.storage import digest, file_digest, json_line, read_json, write_json
 
 __all__ = ["PrepareResult", "describe", "prepare"]
 
@@ -72,8 +72,8 @@ def prepare(
     sources = with_distinct_names(sources)
     found = survey(sources, recipe)
     settings = {name: value for name, value in as_dict(recipe).items() if name != "source"}
-    key = digest("prepare", settings, fingerprint(sources, recipe, rehash=rehash))
-    if earlier and earlier["key"] == key and not force:
+    made_of = digest("prepare", settings, fingerprint(sources, recipe, rehash=rehash))
+    if earlier and earlier.get("made_of") == made_of and not force:
         return PrepareResult(path=out, facts=earlier, unchanged=True, remarks=found.notes)
     pseudonyms = Pseudonyms.read(out / "speakers.csv")
     pseudonyms.add(found.people)
@@ -88,6 +88,7 @@ def prepare(
         assert intake.num_drafted == found.num_items == settled.num_items
         if not settled.num_kept:
             raise InputError(_nothing_kept(sources, settled))
+        synthetic = any(source.synthetic for source in sources)
         facts = {
             "sources": [
                 {
@@ -98,17 +99,23 @@ def prepare(
                 }
                 for source in sources
             ],
-            "synthetic": any(source.synthetic for source in sources),
+            "synthetic": synthetic,
             "select": recipe.select,
             **settled.counts.as_dict(),
             "ledger": settled.as_dict(),
             "notes": _notes(intake, plan, known, settled),
-            "key": key,
+            "made_of": made_of,
+            "key": _key(folder, synthetic),
         }
         write_json(folder / "split.json", _split_file(recipe.split, plan, settled, known))
         pseudonyms.write(folder / "speakers.csv", settled.splits_of)
         write_json(folder / "corpus.json", facts)
     return PrepareResult(path=out, facts=facts, unchanged=False, remarks=found.notes)
+
+
+def _key(folder: Path, synthetic: bool) -> str:
+    """What the corpus is, however often and from which copy it was made: its rows, and what was dropped."""
+    return digest("corpus", synthetic, file_digest(folder / "ledger.jsonl", *sorted(folder.glob("*.parquet"))))
 
 
 def _take_in(

@@ -57,16 +57,16 @@ class Decoder:
         hidden = decoder.embed_tokens(tokens.reshape(-1, new)) + positions
         for number, layer in enumerate(self._layers):
             normal = layer.self_attn_layer_norm(hidden)
-            hidden = hidden + layer.self_attn.out_proj(self._of_text(number, layer.self_attn, normal, hypotheses))
+            found = self._of_text(number, layer.self_attn, normal, hypotheses)
+            hidden = hidden + _of_few_rows(layer.self_attn.out_proj, found)
             normal = layer.encoder_attn_layer_norm(hidden)
-            hidden = hidden + layer.encoder_attn.out_proj(
-                self._of_audio(number, layer.encoder_attn, normal, hypotheses)
-            )
+            found = self._of_audio(number, layer.encoder_attn, normal, hypotheses)
+            hidden = hidden + _of_few_rows(layer.encoder_attn.out_proj, found)
             normal = layer.final_layer_norm(hidden)
-            hidden = hidden + layer.fc2(functional.gelu(layer.fc1(normal)))
+            hidden = hidden + _of_few_rows(layer.fc2, functional.gelu(_of_few_rows(layer.fc1, normal)))
         self._past += new
-        logits = self._network.proj_out(decoder.layer_norm(hidden[:, -1])).float()
-        return logits.view(utterances, hypotheses, -1)
+        logits = _of_few_rows(self._network.proj_out, decoder.layer_norm(hidden[:, -1])).float()
+        return logits.reshape(utterances, hypotheses, -1)
 
     def reorder(self, parents: torch.Tensor) -> None:
         """Go on with some of the hypotheses: `parents` says which of the last, shape = (utterances, hypotheses)."""
@@ -92,7 +92,8 @@ class Decoder:
     def _of_text(self, number: int, attention: torch.nn.Module, hidden: torch.Tensor, hypotheses: int) -> torch.Tensor:
         """Attention to what has been written, the new tokens included."""
         queries, keys, values = (
-            self._split(linear(hidden)) for linear in (attention.q_proj, attention.k_proj, attention.v_proj)
+            self._split(_of_few_rows(linear, hidden))
+            for linear in (attention.q_proj, attention.k_proj, attention.v_proj)
         )
         if self._past:
             keys = torch.cat([self._written[number][0].flatten(0, 1), keys], dim=2)
@@ -107,9 +108,23 @@ class Decoder:
         """Attention to the audio: an utterance's hypotheses are as many queries to the same keys."""
         keys, values = self._audio[number]
         rows, new, size = hidden.shape
-        queries = self._split(attention.q_proj(hidden).view(-1, hypotheses * new, size))
+        queries = self._split(_of_few_rows(attention.q_proj, hidden).view(-1, hypotheses * new, size))
         found = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=self._mask)
         return found.transpose(1, 2).reshape(rows, new, size)
+
+
+def _of_few_rows(linear: torch.nn.Module, hidden: torch.Tensor) -> torch.Tensor:
+    """What a linear layer makes of a row for each hypothesis, shape = (rows, …, size).
+
+    On a CPU the weight stands first in the product: with few rows first it is read several times as slowly.
+    """
+    if hidden.device.type != "cpu" or type(linear) is not torch.nn.Linear:  # an adapter's layer does more
+        found: torch.Tensor = linear(hidden)
+        return found
+    rows = hidden.flatten(0, -2).t()
+    bias = linear.bias
+    product = linear.weight @ rows if bias is None else torch.addmm(bias[:, None], linear.weight, rows)
+    return product.t().contiguous().view(*hidden.shape[:-1], -1)
 
 
 def _mask(states: Sequence[torch.Tensor], longest: int) -> torch.Tensor | None:

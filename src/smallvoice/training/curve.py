@@ -203,7 +203,8 @@ def write_part(corpus: Corpus, speakers: set[str], path: Path) -> None:
                     if split == "dev" or row.unit in speakers:
                         writer.add(row)
                         counts.add(row)
-        storage.write_json(folder / "corpus.json", {**corpus.facts, "splits": counts.as_dict()["splits"], "key": key})
+        facts = {**corpus.facts, "splits": counts.as_dict()["splits"], "made_of": None, "key": key}
+        storage.write_json(folder / "corpus.json", facts)
 
 
 def _write_result(out: Path, parts: list[dict[str, Any]], recipe: EvaluateRecipe, split: str) -> dict[str, Any]:
