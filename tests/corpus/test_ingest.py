@@ -29,7 +29,9 @@ from tests.corpus.corpora import (
 
 from smallvoice.corpus import shards
 from smallvoice.corpus.audio import decode_flac
+from smallvoice.corpus.audit import audit
 from smallvoice.corpus.building import replacing_folder
+from smallvoice.corpus.cleaning import apply
 from smallvoice.corpus.ingest import describe, prepare
 from smallvoice.corpus.sources import Source, find
 from smallvoice.corpus.utterance import Utterance, open_corpus
@@ -306,6 +308,22 @@ def test_two_runs_give_the_same_bytes(lab: Path, tmp_path: Path) -> None:
         prepared(lab, tmp_path / name)
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
+
+
+def test_the_key_is_that_of_the_content(lab: Path, tmp_path: Path) -> None:
+    key = prepared(lab, tmp_path / "out").facts["key"]
+    copy = tmp_path / "elsewhere" / lab.name
+    shutil.copytree(lab, copy, copy_function=shutil.copy)  # with times of its own
+    assert prepared(copy, tmp_path / "of a copy").facts["key"] == key
+    assert prepared(lab, tmp_path / "of fewer", select="age_years > 6").facts["key"] != key
+    write_audio(copy / "wav/kid000/0.wav", noise(0.4, 77))
+    assert prepared(copy, tmp_path / "of other audio").facts["key"] != key
+
+
+def test_what_an_audit_left_is_not_what_prepare_made(lab: Path, tmp_path: Path) -> None:
+    prepared(lab, tmp_path / "out")
+    apply(tmp_path / "out", audit(tmp_path / "out"), tmp_path / "cleaned")
+    assert not prepared(lab, tmp_path / "cleaned").unchanged
 
 
 def test_a_folder_that_is_not_ours_is_not_overwritten(lab: Path, tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_plot_stands_alone_and_has_words(finished: Path) -> None:
 def test_a_finished_share_is_kept_and_another_continues(
     recipe: Recipe, finished: Path, tiny_corpus: Path, tmp_path: Path
 ) -> None:
-    copy = tmp_path / "the same rows, made of sources that were copied"
+    copy = tmp_path / "the same train and dev in another corpus"
     shutil.copytree(tiny_corpus, copy)
     write_json(copy / "corpus.json", {**read_json(copy / "corpus.json"), "key": "another"})
     before = read_json(finished / "learning_curve.json")

@@ -185,7 +185,7 @@ def test_search_that_was_cut_off_goes_on_as_it_would_have(tmp_path: Path, tiny_c
     again = search.search(space, tiny_corpus, tmp_path / "cut", trials=9)
     assert again == whole
     assert len(fake.recipes) == 9 + 1, "only the trial that was cut off is trained again"
-    copy = tmp_path / "the same rows, made of sources that were copied"
+    copy = tmp_path / "the same train and dev in another corpus"
     shutil.copytree(tiny_corpus, copy)
     write_json(copy / "corpus.json", {**read_json(copy / "corpus.json"), "key": "another"})
     more = search.search(space, copy, tmp_path / "cut", trials=10)

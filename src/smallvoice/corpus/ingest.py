@@ -114,7 +114,7 @@ def prepare(
 
 
 def _key(folder: Path, synthetic: bool) -> str:
-    """What the corpus is, however often and from which copy it was made: its rows, and what was dropped."""
+    """What the corpus is, whenever and from which copy it was made: the bytes of its rows, and what was dropped."""
     return digest("corpus", synthetic, file_digest(folder / "ledger.jsonl", *sorted(folder.glob("*.parquet"))))
 
 
