@@ -9,9 +9,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 demo: .venv/demo
 	$(BIN)/smallvoice demo
 
-# Every test. What needs Chromium or real data skips, saying so, where it is absent.
+# Every test, in a process for each core, up to four. What needs Chromium or real data skips, saying so, where it is
+# absent.
 test: .venv/dev
-	$(BIN)/python -m pytest -ra --durations=20
+	$(BIN)/python -m pytest -ra --durations=20 --numprocesses=logical --maxprocesses=4 --dist=loadfile
 
 lint: .venv/dev
 	$(BIN)/ruff check

@@ -14,6 +14,8 @@ if SHARED_DATA.is_dir():
     os.environ.setdefault("SMALLVOICE_DATA", str(SHARED_DATA))
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the hub
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+if "PYTEST_XDIST_WORKER" in os.environ:  # there is one for each core
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
