@@ -1,15 +1,22 @@
-"""Operations of real audio, the machine's rate, and memory: what the benchmarks share."""
+"""Operations of real audio, the machine's rate, memory, and recipes by name: what the benchmarks share."""
 
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from smallvoice import machine
+from smallvoice import recipe_file as recipes
 from smallvoice.model import device
 from smallvoice.training.estimate import forward_flop
+
+
+def recipe_path(name: str) -> Path:
+    """A recipe by its file, or by the name of one that comes with smallvoice."""
+    return Path(name) if name.endswith(".yaml") else recipes.packaged(name)
 
 
 def step_flop(network: torch.nn.Module, config: Any, duration_s: float, num_tokens: int) -> float:

@@ -212,12 +212,13 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--children", required=True)
     parser.add_argument("--other", action="append", default=[])
+    parser.add_argument("--base", help="of a model that was tuned from a local folder, that folder")
     parser.add_argument("--speakers", type=int)
     parser.add_argument("--work", type=Path)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     tuned = open_model(options.model)
-    base = open_model(tuned.facts.base if tuned.facts else "openai/whisper-base")
+    base = open_model(options.base or (tuned.facts.base if tuned.facts else "openai/whisper-base"))
     decode = replace(tuned.decode or DecodeRecipe(), output_style="model")
     corpora = {Path(what).name: chosen(what, options.speakers) for what in [options.children, *options.other]}
     result: dict[str, Any] = {"changes": [], "machine": machine.facts(), "date": date.today().isoformat()}

@@ -3,10 +3,10 @@
     smallvoice prepare speechocean762 --select "age_years < 18" --language en --out CORPUS
     python benchmarks/strategies.py CORPUS --out FOLDER [--epochs 3] [--precision bfloat16] [--only lora dora]
 
-Each trains with the settings of `--recipe` (one member, no mix; of its model only the base) on the corpus' `train`, in
-a process of its own, and decodes its `dev` greedily at its own window; the best three at 30 s too. Each strategy has
-its own default learning rate, but for LoRA+, whose B moves faster. What is done is kept in FOLDER and not done
-again, so that a table which was cut off continues.
+Each trains with the settings of `--recipe` (one member, no mix, kept as trained; of its model only the base) on the
+corpus' `train`, in a process of its own, and decodes its `dev` greedily at its own window; the best three at 30 s too.
+Each strategy has its own default learning rate, but for LoRA+, whose B moves faster. What is done is kept in FOLDER and
+not done again, so that a table which was cut off continues.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
+
+from counting import recipe_path
 
 from smallvoice import machine
 from smallvoice import recipe_file as recipes
@@ -73,9 +75,9 @@ BEST = 3
 def one(options: argparse.Namespace, name: str) -> None:
     """Train a strategy, decode dev, and keep its row; in a process of its own, for its peak memory."""
     _, model, settings = STRATEGIES[name]
-    recipe = recipes.load(recipes.packaged(options.recipe))
+    recipe = recipes.load(recipe_path(options.recipe))
     short: dict[str, Any] = {"members": 1, "epochs": options.epochs, "evaluations": 1, "precision": options.precision}
-    plain = {"interpolate": 1.0, "spectrum_power": 1.0, "mix": [], "learning_rate": None}
+    plain = {"interpolate": 1.0, "spectrum_power": 1.0, "preserve": None, "mix": [], "learning_rate": None}
     recipe = replace(
         recipe,
         model=replace(ModelRecipe(base=recipe.model.base), **model),
@@ -154,7 +156,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--recipe", default="speechocean762_base")
+    parser.add_argument("--recipe", default="speechocean762_base", help="a name or a file")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--select-dev", help="which rows of dev are decoded")

@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from counting import finish, matmul_gflops, peak_memory, step_flop
+from counting import finish, matmul_gflops, peak_memory, recipe_path, step_flop
 
 from smallvoice import machine
 from smallvoice import recipe_file as recipes
@@ -64,7 +64,7 @@ SHAPES = {  # d_model, layers, heads, mel filters: Radford et al. (2022), table 
 def recipe_of(options: argparse.Namespace) -> Recipe:
     """What (a) and (b) have in common, or the recommended recipe."""
     if options.only == "c":
-        recipe = recipes.load(_recipe_path(options.recipe))
+        recipe = recipes.load(recipe_path(options.recipe))
         return replace(recipe, model=replace(recipe.model, base=options.model))
     content = {
         "model": {"base": options.model, "rank": 16, "alpha": 32, "part": "both", "targets": ATTENTION},
@@ -78,10 +78,6 @@ def precision_of(options: argparse.Namespace) -> str:
     """Of (a) and (b)."""
     where = device.best_device()
     return options.precision or ("float32" if where.type == "cpu" else device.training_precision("auto", where))
-
-
-def _recipe_path(name: str) -> Path:
-    return Path(name) if name.endswith(".yaml") else recipes.packaged(name)
 
 
 # --- (b) and (c) ------------------------------------------------------------------------------------------------
