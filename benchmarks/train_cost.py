@@ -1,7 +1,8 @@
 """What a training step costs: the standard tutorial at 30 s, and smallvoice, on the same utterances in one go.
 
     smallvoice prepare speechocean762 --select "age_years < 18" --language en --out CORPUS
-    python benchmarks/train_cost.py CORPUS --out cost.json [--model openai/whisper-base] [--batch 8] [--steps 40]
+    smallvoice prepare speechocean762 --language en --out EVERYONE
+    python benchmarks/train_cost.py CORPUS --recipe-corpus EVERYONE --out cost.json [--batch 8] [--steps 40]
 
     (a) transformers' Seq2SeqTrainer and PEFT, every utterance padded to 30 s
     (b) smallvoice, window trim, the same LoRA, batch and precision
@@ -13,7 +14,8 @@ utterances of (b) in their order, and as each of its steps costs the same it nee
 float32 unless `--precision` says otherwise, on CUDA in bfloat16 where the device has it; (c) is as its recipe says, and
 the matrix-product rate that of the row's precision. `--shape small` takes random weights of that size: speed does not
 ask what a model knows. `--times 10` makes the corpus so many times as large, for the memory of (b) and (c). A recipe
-that hears others too, adults beside children, needs `--recipe-corpus`; its utterances are then its own.
+that hears others too, adults beside children, needs `--recipe-corpus`; its utterances are then its own. A way that
+cannot run is said, and left out of the table.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ from smallvoice import recipe_file as recipes
 from smallvoice.corpus.audio import decode_flac
 from smallvoice.corpus.shards import CorpusWriter
 from smallvoice.corpus.utterance import Utterance, open_corpus
+from smallvoice.errors import SmallvoiceError
 from smallvoice.model import adapt, device, weights
 from smallvoice.recipe import Recipe
 from smallvoice.storage import read_json, write_json
@@ -289,8 +292,9 @@ def run_all(options: argparse.Namespace) -> dict[str, Any]:
             out = Path(temporary, f"{way}.json")
             corpus = options.recipe_corpus if way == "c" and options.recipe_corpus else options.corpus
             command = [sys.executable, __file__, str(corpus), *forwarded(options), "--only", way, "--out", str(out)]
-            subprocess.run([*command, "--work", temporary], check=True, stdout=sys.stderr)
-            results[way] = read_json(out)
+            done = subprocess.run([*command, "--work", temporary], check=False, stdout=sys.stderr)
+            if done.returncode == 0:
+                results[way] = read_json(out)
     return {
         "model": (options.shape and f"random, the size of {options.shape}") or options.model,
         "recipe": options.recipe,
@@ -356,12 +360,17 @@ def main() -> None:
     options = parser.parse_args()
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     if options.only:
-        write_json(options.out, tutorial_cost(options) if options.only == "a" else smallvoice_cost(options))
+        try:
+            write_json(options.out, tutorial_cost(options) if options.only == "a" else smallvoice_cost(options))
+        except SmallvoiceError as error:
+            raise SystemExit(f"({options.only}) is left out: {error}") from error
         return
     content = run_all(options)
     if options.out:
         write_json(options.out, content)
     print(markdown(content))
+    if missing := set(options.ways) - set(content["results"]):
+        raise SystemExit(f"Without {', '.join(sorted(missing))}: see above.")
 
 
 if __name__ == "__main__":

@@ -139,8 +139,9 @@ def _training(folder: RunFolder, recipe: Recipe) -> list[str]:
             f"{averaged}."
         )
     if heard["selection"]:
+        chosen = "Checkpoints were chosen on" if recipe.train.evaluations > 1 else "The last checkpoint was decoded on"
         sentences.append(
-            f"Checkpoints were chosen on {wording.count(heard['selection'], 'other utterance')} of "
+            f"{chosen} {wording.count(heard['selection'], 'other utterance')} of "
             f"{wording.count(people['selection'], 'speaker')}{_dev(folder)}."
         )
     return ["## Training", " ".join(sentences)] if sentences else []
