@@ -3,10 +3,10 @@
     smallvoice prepare speechocean762 --select "age_years < 18" --language en --out CORPUS
     python benchmarks/strategies.py CORPUS --out FOLDER [--epochs 3] [--precision bfloat16] [--only lora dora]
 
-Each trains with the settings of `--recipe` (one member, no mix, kept as trained; of its model only the base) on the
-corpus' `train`, in a process of its own, and decodes its `dev` greedily at its own window; the best three at 30 s too.
-Each strategy has its own default learning rate, but for LoRA+, whose B moves faster. What is done is kept in FOLDER and
-not done again, so that a table which was cut off continues.
+Each trains with the base model, augmentation, window lengths and batch of `--recipe` on the corpus' `train`, in a
+process of its own, and decodes its `dev` greedily at its own window; the best three at 30 s too. All else is the
+default: each strategy has its own learning rate, but for LoRA+, whose B moves faster. What is done is kept in FOLDER
+and not done again, so that a table which was cut off continues.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from smallvoice import recipe_file as recipes
 from smallvoice.decoding.evaluate import evaluate
 from smallvoice.model import tuned
 from smallvoice.model.window import FULL_WINDOW
-from smallvoice.recipe import DecodeRecipe, ModelRecipe, WindowRecipe
+from smallvoice.recipe import DecodeRecipe, ModelRecipe, TrainRecipe, WindowRecipe
 from smallvoice.run_folder import RunFolder
 from smallvoice.storage import read_json, write_json
 from smallvoice.training.train import train
@@ -76,12 +76,19 @@ def one(options: argparse.Namespace, name: str) -> None:
     """Train a strategy, decode dev, and keep its row; in a process of its own, for its peak memory."""
     _, model, settings = STRATEGIES[name]
     recipe = recipes.load(recipe_path(options.recipe))
-    short: dict[str, Any] = {"members": 1, "epochs": options.epochs, "evaluations": 1, "precision": options.precision}
-    plain = {"interpolate": 1.0, "spectrum_power": 1.0, "preserve": None, "mix": [], "learning_rate": None}
+    # Named one by one, so that what the recipe does besides, to others or after training, stays out of the comparison.
+    settings_of_training = TrainRecipe(
+        epochs=options.epochs,
+        batch_size=recipe.train.batch_size,
+        evaluations=1,
+        precision=options.precision,
+        select_dev=options.select_dev,
+        **settings,
+    )
     recipe = replace(
         recipe,
         model=replace(ModelRecipe(base=recipe.model.base), **model),
-        train=replace(recipe.train, select_dev=options.select_dev, **{**short, **plain, **settings}),
+        train=settings_of_training,
         window=WindowRecipe(margin_s=recipe.window.margin_s, step_s=recipe.window.step_s),
     )
     folder = options.out / name

@@ -139,7 +139,7 @@ def _training(folder: RunFolder, recipe: Recipe) -> list[str]:
             f"{averaged}."
         )
     if heard["selection"]:
-        chosen = "Checkpoints were chosen on" if recipe.train.evaluations > 1 else "The last checkpoint was decoded on"
+        chosen = "Checkpoints were chosen on" if recipe.train.evaluations > 1 else "Last checkpoints were decoded on"
         sentences.append(
             f"{chosen} {wording.count(heard['selection'], 'other utterance')} of "
             f"{wording.count(people['selection'], 'speaker')}{_dev(folder)}."
