@@ -12,6 +12,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "smallvoice"
 ORDER = [
     "errors",
+    "languages",
     "storage",
     "recipe",
     "yaml_file",

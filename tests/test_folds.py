@@ -129,6 +129,27 @@ def test_sources_with_their_own_split_cannot_be_folded(
     assert not (tmp_path / "out" / "fold-1" / "adapter").exists()
 
 
+def test_a_run_and_a_run_over_folds_keep_apart(
+    finished: Path, tiny_models: dict[str, Path], source: Path, tmp_path: Path
+) -> None:
+    recipe = make_recipe(tiny_models["english"], source)
+    with pytest.raises(RecipeError, match="holds a run over folds"):
+        pipeline.run(recipe, finished)
+    recipes.dump(recipe, RunFolder(tmp_path).recipe)
+    with pytest.raises(RecipeError, match="holds a run without folds"):
+        folds.run_folds(recipe, tmp_path, FOLDS)
+
+
+def test_more_folds_than_speakers_leave_nothing_in_the_way(
+    tiny_models: dict[str, Path], source: Path, tmp_path: Path
+) -> None:
+    recipe = make_recipe(tiny_models["english"], source)
+    with pytest.raises(InputError, match=r"Too few speakers for 9 folds: 7.*--folds"):
+        folds.run_folds(recipe, tmp_path, 9)
+    assert not (tmp_path / "folds.json").exists()
+    folds._require_same_kind(tmp_path, FOLDS)
+
+
 def test_too_few_folds(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="at least 3"):
         folds.run_folds(Recipe(), tmp_path, 2)

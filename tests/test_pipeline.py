@@ -20,6 +20,7 @@ import torch
 
 from smallvoice import pipeline, verbs
 from smallvoice import recipe_file as recipes
+from smallvoice.corpus.utterance import open_corpus
 from smallvoice.errors import InputError, RecipeError
 from smallvoice.model import tuned
 from smallvoice.recipe import Recipe
@@ -108,8 +109,13 @@ def test_with_nobody_to_test_there_is_a_model_and_no_score(
 ) -> None:
     recipe = make_recipe(tiny_models["multilingual"], source, epochs=1, evaluations=1)
     everyone = replace(recipe, corpus=replace(recipe.corpus, split=replace(recipe.corpus.split, test=0.0)))
-    result = verbs.run(everyone, tmp_path)
     made = RunFolder(tmp_path)
+    verbs.run(recipe, tmp_path)
+    assert made.report.exists() and made.hypotheses("tuned", "test").exists()
+    result = verbs.run(everyone, tmp_path)
+    assert set(open_corpus(made.corpus).splits()) == {"train", "dev"}, "who was tested is trained on"
+    assert not made.hypotheses("tuned", "test").exists() and not made.evaluation("test").exists()
+    assert set(read_json(made.provenance)["stages"]) == {"prepare", "train"}
     assert result["utterances"] == 0 and "corpus.split.test: 0" in result["why"]
     assert (made.adapter / "adapter_model.safetensors").is_file()
     assert read_json(made.provenance)["stages"]["train"]["precision"] in ("float32", "bfloat16")
@@ -406,9 +412,12 @@ def test_speech_that_must_not_break_is_scored_too(
     for made_page in (RunFolder(out).report, RunFolder(out).card):
         assert "others/" not in made_page.read_text(encoding="utf-8").replace("retention/others", "")
         assert str(others) not in made_page.read_text(encoding="utf-8")
-    content["evaluate"]["retention"] = [*kept, *kept]
-    with pytest.raises(RecipeError, match="two sets have one name"):
+    nowhere = {"name": "nowhere", "source": str(tmp_path / "nowhere")}
+    content["evaluate"]["retention"] = [nowhere]
+    before = RunFolder(out).recipe.read_text()
+    with pytest.raises(InputError, match="no such folder"):
         verbs.run(recipes.build(content), out)
+    assert RunFolder(out).recipe.read_text() == before, "what was not done is not said"
     seen = {"name": "seen", "source": str(recipe.corpus.source), "language": "en"}
     content["evaluate"]["retention"] = [seen]
     with pytest.raises(InputError, match="training heard"):

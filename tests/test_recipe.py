@@ -52,6 +52,16 @@ def write(tmp_path: Path, text: str) -> Path:
     ("text", "message"),
     [
         ("corpus:\n  selekt: x", r"mine\.yaml:2: unknown key 'corpus\.selekt'\. Known here: source, select"),
+        (
+            "train:\n  mix:\n    - {select: x > 1, wieght: 2}",
+            r":2: unknown key 'train\.mix\.0\.wieght'\. Known here: select, weight\.",
+        ),
+        ("train: {preserve: {select: x > 1, wieght: 2}}", r"unknown key .*wieght'\. Known here: select, weight\."),
+        ("evaluate: {retention: [{name: a, source: x, langauge: en}]}", r"Known here: name, source, select, language"),
+        (
+            "evaluate:\n  retention: [{name: a, source: x}, {name: a, source: y}]",
+            r":2: evaluate\.retention is .*two sets have one name",
+        ),
         ("trian: {}", r":1: unknown key 'trian'\. Known here: name, corpus"),
         ("train:\n  epochs: two", r":2: train\.epochs is 'two': input should be a valid integer"),
         ("train:\n  epochs: 0", r"train\.epochs is 0: input should be greater than or equal to 1"),
@@ -69,6 +79,13 @@ def write(tmp_path: Path, text: str) -> Path:
 def test_mistakes(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         recipes.load(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("EN", "en"), ("eng", "en"), ("en-US", "en"), ('""', None), ("fr", "fr")]
+)
+def test_a_language_is_as_whisper_calls_it(tmp_path: Path, written: str, meant: str | None) -> None:
+    assert recipes.load(write(tmp_path, f"corpus:\n  language: {written}")).corpus.language == meant
 
 
 def test_all_mistakes_at_once(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from smallvoice import judging, pipeline, verbs
 from smallvoice import recipe_file as recipes
 from smallvoice.errors import Finding, InputError, RecipeError
 from smallvoice.recipe import Recipe, SplitName
-from smallvoice.run_folder import RunFolder
+from smallvoice.run_folder import FOLDS, RunFolder
 from smallvoice.scoring import hypotheses, wording
 from smallvoice.storage import locked, read_json, read_jsonl, read_marker, write_json, write_jsonl
 from smallvoice.terminal import console
@@ -58,10 +58,12 @@ def run_folds(
         raise RecipeError(f"--folds {folds}: at least 3, for one is test, one chooses the checkpoint, and one trains.")
     out.mkdir(parents=True, exist_ok=True)
     with locked(out):
-        _require_same_number(out, folds)
+        _require_same_kind(out, folds)
         parts = [_of_fold(recipe, fold, folds) for fold in range(1, folds + 1)]
         folders = [RunFolder(out / f"fold-{fold}") for fold in range(1, folds + 1)]
         _prepare_all(parts, folders, data, rehash)
+        if not (out / FOLDS).is_file():
+            write_json(out / FOLDS, {"number": folds, "folds": []})
         for fold, (part, folder) in enumerate(zip(parts, folders, strict=True), 1):
             console.rule(f"fold {fold} of {folds}")
             pipeline.run(part, folder.path, data=data, force=force, rehash=rehash)
@@ -80,14 +82,12 @@ def _of_fold(recipe: Recipe, fold: int, folds: int) -> Recipe:
     )
 
 
-def _require_same_number(out: Path, folds: int) -> None:
-    path = out / "folds.json"
-    found = len(list(out.glob("fold-*")))
-    before = read_json(path)["number"] if path.is_file() else found
-    if before not in (0, folds):
+def _require_same_kind(out: Path, folds: int) -> None:
+    before = read_json(out / FOLDS)["number"] if (out / FOLDS).is_file() else folds
+    if before != folds:
         raise RecipeError(f"{out}: holds a run of {before} folds, not of {folds}. Choose another --out.")
-    if not path.is_file():
-        write_json(path, {"number": folds, "folds": []})
+    if RunFolder(out).recipe.exists() and not (out / FOLDS).is_file():
+        raise RecipeError(f"{out}: holds a run without folds. Choose another --out.")
 
 
 def _prepare_all(parts: list[Recipe], folders: list[RunFolder], data: Path | None, rehash: bool) -> None:
@@ -140,8 +140,8 @@ def _pool(recipe: Recipe, pooled: RunFolder, folders: list[RunFolder]) -> dict[s
         write_jsonl(pooled.hypotheses(system, SPLIT), sorted(rows, key=lambda row: str(row["id"])))
     recipes.dump(replace(recipe, evaluate=replace(recipe.evaluate, split=SPLIT)), pooled.recipe)
     console.rule(f"{len(folders)} folds, every speaker tested once")
-    write_json(pooled.path / "folds.json", {"number": len(folders), "folds": [_row(folder) for folder in folders]})
-    console.print(table(read_json(pooled.path / "folds.json")))
+    write_json(pooled.path / FOLDS, {"number": len(folders), "folds": [_row(folder) for folder in folders]})
+    console.print(table(read_json(pooled.path / FOLDS)))
     retention = {one.name: _pool_retention(recipe, one.name, pooled, folders) for one in recipe.evaluate.retention}
     base, tuned = (pooled.hypotheses(system, SPLIT) for system in ("base", "tuned"))
     analysis = judging.compare(base, tuned, out=pooled.comparison, recipe=recipe.evaluate, retention=retention)

@@ -21,12 +21,14 @@ from smallvoice.errors import InputError, RecipeError
 from smallvoice.model import weights
 from smallvoice.recipe import CorpusRecipe, EvaluateRecipe, Recipe, RetentionRecipe
 from smallvoice.reporting.card import write_card
-from smallvoice.run_folder import RunFolder
+from smallvoice.run_folder import FOLDS, RunFolder
 from smallvoice.storage import digest, locked, read_json, read_marker, remove_marker, write_json, write_marker
 from smallvoice.terminal import console
 
 Stage = Literal["prepare", "base", "train", "tuned", "retention", "compare", "report"]
 STAGES: tuple[Stage, ...] = ("prepare", "base", "train", "tuned", "retention", "compare", "report")
+SCORING: tuple[Stage, ...] = ("base", "tuned", "retention", "compare", "report")
+"""Stages that need somebody to be tested."""
 COSTS = ("seconds", "energy_j", "last_part", "precision", "matmul_gflops")
 """What a stage's marker says of its cost."""
 MULTIPLYING: tuple[Stage, ...] = ("base", "train", "tuned", "retention")
@@ -63,6 +65,8 @@ def run(
             "`smallvoice run` under a launcher of several processes: only training shares its work. Prepare first, "
             "then launch `smallvoice train RECIPE --corpus CORPUS --out RUN`, then `smallvoice run` as one process."
         )
+    if (out / FOLDS).exists():
+        raise RecipeError(f"{out}: holds a run over folds. Choose another --out.")
     out.mkdir(parents=True, exist_ok=True)
     with locked(out):
         return _Run(recipe, RunFolder(out), data, force, rehash).all()
@@ -82,12 +86,14 @@ class _Run:
     def all(self) -> dict[str, Any]:
         """Every stage; the content of `comparative_analysis.json`."""
         recipe, folder = self.recipe, self.folder
-        recipes.dump(recipe, folder.recipe)
         prepared = self._prepare()
+        tested = not self._nobody_is_tested()
+        others = [self._prepare_retention(one) for one in recipe.evaluate.retention if tested]
+        recipes.dump(recipe, folder.recipe)  # what is beside it was made by the last that could be followed
         rule = recipe.evaluate
         asked = [rule.split, rule.select, rule.columns, recipes.as_dict(recipe.decode)]
         model = weights.fingerprint(recipe.model.base)
-        if self._nobody_is_tested():
+        if not tested:
             self._train_stage(prepared, model)
             return self._untested()
         base = self._stage(
@@ -105,7 +111,7 @@ class _Run:
             made=(folder.hypotheses("tuned", rule.split),),
             needs=("train",),
         )
-        retained = self._retention_stage(digest(base, tuned))
+        retained = self._retention_stage(digest(base, tuned), others)
         compared = self._stage(
             "compare",
             digest(base, tuned, retained, recipes.as_dict(recipe.evaluate)),
@@ -125,22 +131,18 @@ class _Run:
         return read_json(folder.comparison)
 
     def _train_stage(self, prepared: str, model: str) -> str:
-        recipe, folder = self.recipe, self.folder
+        folder = self.folder
         return self._stage(
             "train",
-            digest(prepared, model, recipe.corpus.language, recipes.of_an_adapter(recipe)),
+            digest(prepared, model, self.recipe.corpus.language, recipes.of_an_adapter(self.recipe)),
             self._train,
             made=(folder.adapter / "smallvoice.json", folder.metrics, folder.trained_on),
             needs=("prepare",),
         )
 
-    def _retention_stage(self, models: str) -> str:
-        sets = self.recipe.evaluate.retention
-        if not sets:
+    def _retention_stage(self, models: str, keys: list[str]) -> str:
+        if not (sets := self.recipe.evaluate.retention):
             return ""
-        if len({one.name for one in sets}) < len(sets):
-            raise RecipeError("evaluate.retention: two sets have one name; each needs its own.")
-        keys = [self._prepare_retention(one) for one in sets]
         return self._stage(
             "retention",
             digest(models, keys, recipes.as_dict(self.recipe.evaluate)),
@@ -150,7 +152,8 @@ class _Run:
         )
 
     def _prepare_retention(self, other: RetentionRecipe) -> str:
-        """A set of other speech as a corpus that is only a test. Returns its key."""
+        """A set of other speech as a corpus that is only a test: before hours of training. Returns its key."""
+        console.print(f"[bold]prepare[/bold], {other.name}")
         folder = self.folder.retention(other.name)
         folder.path.mkdir(parents=True, exist_ok=True)
         names = [other.source] if isinstance(other.source, str) else other.source
@@ -172,7 +175,9 @@ class _Run:
         folder, recipe = self.folder.retention(other.name), self.recipe
         language = other.language or recipe.corpus.language
         for model in (recipe.model.base, str(self.folder.path)):
-            block = verbs.evaluate(model, folder.corpus, out=folder.path, decode=recipe.decode, language=language)
+            block = verbs.evaluate(
+                model, folder.corpus, out=folder.path, decode=recipe.decode, language=language, replacing=True
+            )
             if block["seen_in_training"]:
                 raise InputError(
                     f"evaluate.retention, {other.name}: training heard {block['seen_in_training']} of its utterances, "
@@ -198,11 +203,20 @@ class _Run:
         if self.recipe.evaluate.retention:
             why += ". Sets of other speech (evaluate.retention) are scored only beside a test"
         if self.worked:
+            self._forget_scores()
             self._say_where()
-            self.folder.comparison.unlink(missing_ok=True)  # of a run that had a test
             write_card(self.folder.path)
         console.print(why)
         return {"split": split, "utterances": 0, "why": why}
+
+    def _forget_scores(self) -> None:
+        """Take away what a run that had a test left: those people are trained on now."""
+        folder, split = self.folder, self.recipe.evaluate.split
+        for stage in SCORING:
+            remove_marker(folder.path, stage)
+        scores = (folder.comparison, folder.report, folder.evaluation(split))
+        for path in (*scores, *(folder.hypotheses(system, split) for system in ("base", "tuned"))):
+            path.unlink(missing_ok=True)
 
     def _prepare(self) -> str:
         """`prepare` knows by itself whether anything changed, for it is the only one that knows the files."""
@@ -266,16 +280,17 @@ class _Run:
         return self._evaluate(self.recipe.model.base)
 
     def _evaluate(self, model: str) -> object:
-        recipe, folder = self.recipe, self.folder
+        recipe, rule, folder = self.recipe, self.recipe.evaluate, self.folder
         return verbs.evaluate(
             model,
             folder.corpus,
-            split=recipe.evaluate.split,
-            select=recipe.evaluate.select,
+            split=rule.split,
+            select=rule.select,
             out=folder.path,
             decode=recipe.decode,
             language=recipe.corpus.language,
-            scoring=EvaluateRecipe(columns=recipe.evaluate.columns),  # other rules do not need another decoding
+            scoring=EvaluateRecipe(columns=rule.columns),  # other rules do not need another decoding
+            replacing=True,
         )
 
     def _compare(self) -> object:
@@ -286,8 +301,7 @@ class _Run:
 
     def _say_where(self) -> None:
         """What times and figures of this run must be read beside."""
-        found = {stage: read_marker(self.folder.path, stage) for stage in STAGES}
-        markers = {stage: marker for stage, marker in found.items() if marker}
+        markers = {stage: marker for stage in STAGES if (marker := read_marker(self.folder.path, stage))}
         write_json(
             self.folder.provenance,
             {

@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from smallvoice.languages import language_code
+
 # Built when a recipe is first read: 40 ms that a verb without one need not pay.
 STRICT = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
@@ -26,6 +28,14 @@ def _rising(values: list[int]) -> list[int]:
     if any(before >= after for before, after in pairwise(values)):
         raise ValueError("each must be larger than the one before, such as [5, 8, 11]")
     return values
+
+
+def _as_whisper_calls_it(language: str | None) -> str | None:
+    return language_code(language or "") or None
+
+
+Language = Annotated[str | None, AfterValidator(_as_whisper_calls_it)]
+"""`EN`, `eng` and `en-US` are `en`."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -51,7 +61,7 @@ class CorpusRecipe:
     """A corpus by name (`speechocean762`, `nursery`) or folders; a recipe names a corpus, not a place."""
     select: str | None = None
     """Which rows: a comparison of their columns, such as `age_years < 18 and gender == "f"`."""
-    language: str | None = None
+    language: Language = None
     """The language of rows that do not say theirs: `en`, `fr`."""
     split: SplitRecipe = Field(default_factory=SplitRecipe)
     format: str | None = None
@@ -284,9 +294,15 @@ class RetentionRecipe:
     """A corpus by name, or folders."""
     select: str | None = None
     """Which rows; nobody of them may have been trained on."""
-    language: str | None = None
+    language: Language = None
     text_rules: str | None = None
     """A file of rules (YAML) that turn the transcribers' markup into words."""
+
+
+def _named_apart(sets: list[RetentionRecipe]) -> list[RetentionRecipe]:
+    if len({one.name for one in sets}) < len(sets):
+        raise ValueError("two sets have one name; each needs its own")
+    return sets
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -296,7 +312,7 @@ class EvaluateRecipe:
     split: SplitName = "test"
     select: str | None = None
     """Which rows of the split; none: all. Training may hear adults too where children are what counts."""
-    retention: list[RetentionRecipe] = Field(default_factory=list)
+    retention: Annotated[list[RetentionRecipe], AfterValidator(_named_apart)] = Field(default_factory=list)
     """Sets that both models decode too, before the verdict."""
     retention_margin: NotNegative = 0.01
     """So much normalised WER may be lost there: 0.01 is one point."""

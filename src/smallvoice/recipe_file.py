@@ -9,7 +9,7 @@ import dataclasses
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -190,10 +190,16 @@ def _explain(problem: Any, where: str, lines: dict[tuple[str, ...], int]) -> str
 
 
 def _known_keys(path: tuple[str, ...]) -> str:
-    stage: Any = Recipe()
+    stage: Any = Recipe
     for key in path:
-        stage = getattr(stage, key)
+        if not key.isdecimal():  # the number of an entry of a list
+            stage = _stage_in(get_type_hints(stage)[key])
     return f"Known here: {', '.join(field.name for field in dataclasses.fields(stage))}."
+
+
+def _stage_in(hint: Any) -> Any:
+    """The dataclass in `list[Stage]` or `Stage | None`."""
+    return next((part for part in get_args(hint) if dataclasses.is_dataclass(part)), hint)
 
 
 def _copied(content: Any) -> Any:

@@ -22,6 +22,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+FOLDS = "folds.json"
+"""In the folder of a run over folds, which is no run itself."""
+
 
 @dataclass(frozen=True)
 class RunFolder:

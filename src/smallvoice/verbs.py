@@ -198,6 +198,7 @@ def evaluate(
     beams: int | None = None,
     runtime: str | None = None,
     scoring: EvaluateRecipe | None = None,
+    replacing: bool = False,
 ) -> dict[str, Any]:
     """Decode a split of a corpus with a model, and score it.
 
@@ -206,6 +207,7 @@ def evaluate(
         runtime: `torch` or `ctranslate2`; exports to CTranslate2 decode there, everything else in torch.
         scoring: columns that the hypotheses keep, age bands, confidence.
         out: gets `hypotheses/<system>.<split>.jsonl` and `evaluation_results.json`.
+        replacing: what another model wrote there may be lost.
 
     Returns:
         The model's block of `evaluation_results.json`.
@@ -228,6 +230,7 @@ def evaluate(
             beams=beams,
             runtime=runtime,
             scoring=scoring,
+            replacing=replacing,
             report=update,
         )
     rates = {form: block["wer"][form]["wer"] for form in ("raw", "lower_cased", "normalised")}

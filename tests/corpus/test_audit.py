@@ -393,7 +393,7 @@ def test_apply_says_what_it_did(tmp_path: Path) -> None:
     kept = {entry["id"]: entry.get("flags", []) for entry in entries if entry["fate"] == "kept"}
     assert kept == {row.id: row.extra.get("flags", []) for row in rows(tmp_path / "out")}
     reasons = [entry["reason"] for entry in dropped.values()]
-    assert facts["ledger"] == {"segments": 17, "kept": 14, "dropped": dict.fromkeys(reasons, 1)}
+    assert facts["ledger"] == {"segments": 17, "kept": 14, "joined": 0, "dropped": dict.fromkeys(reasons, 1)}
     assert facts["splits"]["train"]["utterances"] == old["splits"]["train"]["utterances"] - 3
     assert open_corpus(tmp_path / "out").splits() == {
         name: counts["utterances"] for name, counts in facts["splits"].items()

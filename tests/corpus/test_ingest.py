@@ -4,6 +4,7 @@ import csv
 import errno
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -36,7 +37,7 @@ from smallvoice.corpus.ingest import describe, prepare
 from smallvoice.corpus.sources import Source, find
 from smallvoice.corpus.utterance import Utterance, open_corpus
 from smallvoice.errors import InputError, RecipeError, ResourceError
-from smallvoice.recipe import CorpusRecipe
+from smallvoice.recipe import CorpusRecipe, SplitRecipe
 from smallvoice.storage import read_json
 
 
@@ -65,7 +66,9 @@ def test_a_corpus_from_a_kaldi_folder(lab: Path, tmp_path: Path) -> None:
     assert (train["utterances"], train["speakers"], train["hours"]) == (14, 7, round(14 * 0.3 / 3600, 4))
     assert result.facts["language"] == "en"
     assert result.facts["synthetic"] is False
-    assert result.facts["sources"] == [{"name": "lab", "split": None, "language": None, "synthetic": False}]
+    (source,) = result.facts["sources"]
+    assert re.fullmatch("[0-9a-f]{6}", source.pop("place"))
+    assert source == {"name": "lab", "split": None, "language": None, "synthetic": False}
     row = next(corpus.utterances("train"))
     assert (row.role, row.source, row.language, row.session) == ("child", "lab", "en", None)
     assert (row.start_s, row.end_s, row.duration_s, row.sampling_rate) == (0, 0.3, 0.3, 16_000)
@@ -96,6 +99,38 @@ def test_prepared_again_with_new_speakers_everyone_keeps_their_place(lab: Path, 
     assert len(set(_pseudonyms(tmp_path / "out").values())) == 20
     assert Counter(after.values()) == {"train": 14, "dev": 2, "test": 4}
     assert "10 speakers keep the place that split.json gave them; 10 are new." in result.facts["notes"]
+
+
+def test_a_second_folder_of_the_same_name_gives_nobody_another_name(lab: Path, tmp_path: Path) -> None:
+    prepared(lab, tmp_path / "out")
+    before, names = _places(tmp_path / "out"), _pseudonyms(tmp_path / "out")
+    second = write_kaldi(tmp_path / "later" / lab.name, children(5, "late"))
+    facts = prepare(CorpusRecipe(), [*find(lab), *find(second)], tmp_path / "out").facts
+    assert {name: _places(tmp_path / "out")[name] for name in before} == before
+    assert {key: _pseudonyms(tmp_path / "out")[key] for key in names} == names
+    assert not any("is not given" in note for note in facts["notes"])
+    renamed = lab.rename(tmp_path / "renamed")
+    facts = prepared(renamed, tmp_path / "out").facts
+    assert any(
+        note.startswith("speakers.csv knows 10 of the source 'lab', which is not given.") for note in facts["notes"]
+    )
+
+
+def test_by_hash_a_folder_may_be_called_anything(lab: Path, tmp_path: Path) -> None:
+    split = SplitRecipe(by="hash", train=0.4, dev=0.3, test=0.3)
+    prepared(lab, tmp_path / "first", split=split)
+    prepared(lab.rename(tmp_path / "renamed"), tmp_path / "second", split=split)
+    assert _places(tmp_path / "first") == _places(tmp_path / "second")
+    assert set(_places(tmp_path / "first").values()) == {"train", "dev", "test"}
+
+
+def test_without_a_test_nobody_keeps_a_place_there(lab: Path, tmp_path: Path) -> None:
+    prepared(lab, tmp_path / "out")
+    before = _places(tmp_path / "out")
+    prepared(lab, tmp_path / "out", split=SplitRecipe(test=0))
+    after = _places(tmp_path / "out")
+    assert "test" in before.values() and set(after.values()) == {"train", "dev"}
+    assert all(after[name] == place for name, place in before.items() if place != "test")
 
 
 def test_who_was_away_finds_the_old_place(lab: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.corpus.corpora import children, noise, write_audio, write_kaldi, write_lines
 
-from smallvoice.corpus.sources import Source, find, find_all, fingerprint, items, with_distinct_names
+from smallvoice.corpus.sources import Source, find, find_all, fingerprint, items, place_of, with_distinct_names
 from smallvoice.corpus.transcripts.segment import Recording
 from smallvoice.errors import InputError
 from smallvoice.recipe import CorpusRecipe
@@ -90,12 +90,14 @@ def test_two_folders_of_one_name_are_two_sources(tmp_path: Path) -> None:
     first = Source(name="data", path=write_kaldi(tmp_path / "maria" / "data", children(3)))
     second = Source(name="data", path=write_kaldi(tmp_path / "jose" / "data", children(3)))
     third = Source(name="lab", path=tmp_path)
-    names = [source.name for source in with_distinct_names([first, second, third])]
+    names = [source.name for source in with_distinct_names([first, second, third], {})]
     assert len(set(names)) == 3 and names[2] == "lab"
-    assert [source.name for source in with_distinct_names([second, first])] == [names[1], names[0]]
+    assert [source.name for source in with_distinct_names([second, first], {})] == [names[1], names[0]]
     assert "maria" not in names[0]
+    known = {place_of(first): "data"}
+    assert [source.name for source in with_distinct_names([second, first], known)] == [names[1], "data"]
     with pytest.raises(InputError, match="given twice"):
-        with_distinct_names([first, first])
+        with_distinct_names([first, first], {})
 
 
 def test_the_nursery_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from smallvoice.decoding.torch_engine import TorchEngine
 from smallvoice.errors import InputError, RecipeError
 from smallvoice.recipe import CorpusRecipe, DecodeRecipe
 from smallvoice.run_folder import RunFolder
-from smallvoice.storage import read_json, read_jsonl
+from smallvoice.storage import digest, read_json, read_jsonl, write_jsonl
 
 DECODE = DecodeRecipe(tokens_base=4, tokens_per_s=1.0, batch_size=2)
 
@@ -118,3 +118,31 @@ def test_lost_audio_of_a_selection_counts_too(corpus: Path, tiny_models: dict[st
         verbs.evaluate(model, corpus, out=tmp_path / select[-5:], decode=DECODE, select=select)
         rows = read_jsonl(tmp_path / select[-5:] / "hypotheses" / "base.test.jsonl")
         assert sum(row["error"] is not None for row in rows) == lost and len(rows) > lost
+
+
+def test_lost_rows_of_one_place_are_each_counted_and_have_a_role(
+    corpus: Path, tiny_models: dict[str, Path], tmp_path: Path
+) -> None:
+    """A file without line breaks gives all of its segments one `where`."""
+    ledger = read_jsonl(corpus / "ledger.jsonl")
+    (lost,) = [row for row in ledger if row["fate"] == "dropped" and row["split"] == "test" and row["age_years"] == 5]
+    write_jsonl(corpus / "ledger.jsonl", [*ledger, {**lost, "text": "THE OTHER"}])
+    verbs.evaluate(str(tiny_models["english"]), corpus, out=tmp_path / "out", decode=DECODE, select='role == "child"')
+    rows = read_jsonl(tmp_path / "out" / "hypotheses" / "base.test.jsonl")
+    errors = [row for row in rows if row["error"]]
+    assert {row["reference"] for row in errors} == {lost["text"], "THE OTHER"} and len({row["id"] for row in rows}) == 7
+    assert {row["role"] for row in errors} == {"child"}
+    assert digest(lost["source"], lost["where"])[:16] in {row["id"] for row in errors}
+
+
+def test_another_model_does_not_overwrite_what_one_wrote(
+    corpus: Path, tiny_models: dict[str, Path], tmp_path: Path
+) -> None:
+    english, multilingual = (str(tiny_models[kind]) for kind in ("english", "multilingual"))
+    verbs.evaluate(english, corpus, out=tmp_path, decode=DECODE)
+    verbs.evaluate(english, corpus, out=tmp_path, decode=DECODE, beams=2)
+    before = RunFolder(tmp_path).hypotheses("base", "test").read_bytes()
+    with pytest.raises(InputError, match=r"holds what another base model wrote .* Take another --out"):
+        verbs.evaluate(multilingual, corpus, out=tmp_path, decode=DECODE)
+    assert RunFolder(tmp_path).hypotheses("base", "test").read_bytes() == before
+    verbs.evaluate(multilingual, corpus, out=tmp_path, decode=DECODE, replacing=True)

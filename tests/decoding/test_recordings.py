@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from tests import tiny
 from tests.decoding.hearing import Heard, made, record, said
 
@@ -81,6 +82,22 @@ def test_debug_shows_where(
         cli.main(["transcribe", str(tmp_path / "a.wav"), "--model", model, "--debug"])
     shown = said(capsys)
     assert "in mistaken" in shown and "AttributeError: a mistake in this program" in shown
+
+
+def test_folders_that_are_not_entered_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("open", "closed"):
+        (tmp_path / "all" / name).mkdir(parents=True)
+        soundfile.write(tmp_path / "all" / name / "a.wav", np.zeros(800), 16_000)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "all" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "all" / "again").symlink_to(tmp_path / "all" / "open")
+    able = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "closed" and able(path, mode))
+    found = recordings.find([tmp_path / "all"], None)
+    assert {Path(work.name).name: work.problem for work in found if work.problem} == {
+        "closed": "a folder that may not be read",
+        "linked": "a link to another folder, which is not followed: name that one",
+    }
 
 
 def test_a_full_disk_ends_it(model: str, tmp_path: Path, heard: list[Heard], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,6 +220,11 @@ def test_transcripts_of_many_are_not_kept(model: str, tmp_path: Path, heard: lis
         ("no no no no no no no no no no", [0.4] * 4 + [0] * 6, "no no no no"),
         ("Bye, bye, bye! Bye, bye, bye!", [0.4] + [0] * 5, "Bye,"),
         ("one two", [0.3, 0.3], "one two"),
+        (
+            "no ho no ho no ho no home the dog the dog the dog",
+            [0, 0, 0, 0.3, 0, 0.3, 0, 0.3, 0.2, 0.2] + [0] * 4,
+            "no ho no ho no ho no home the dog",
+        ),
     ],
 )
 def test_a_loop_that_no_draw_ends_is_written_once(text: str, seconds: list[float], once: str) -> None:

@@ -99,6 +99,9 @@ def test_tokens_become_words() -> None:
     tokens = tokenizer.encode("今天天气好。", add_special_tokens=False)
     words = [tokenizer.decode(tokens[first:last]) for first, last, _ in split(tokenizer, tokens, "zh")]
     assert "".join(words) == "今天天气好。" and len(words) > 2 and words[-1].endswith("。")
+    tokens = tokenizer.encode(" 나는 학교에서 재미있는", add_special_tokens=False)
+    words = [tokenizer.decode(tokens[first:last]) for first, last, _ in split(tokenizer, tokens, "ko")]
+    assert words == [" 나는", " 학교에서", " 재미있는"]
 
 
 @needs_weights("openai/whisper-tiny.en")
@@ -235,6 +238,8 @@ def test_a_folder_is_transcribed_once(tiny_models: dict[str, Path], recordings: 
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     again = using.transcribe([recordings], model, out=tmp_path, formats=("srt", "textgrid"))
     assert again["skipped"] == 3 and {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    one = using.transcribe([recordings / "a.wav"], model, out=tmp_path)
+    assert one["skipped"] == 1 and one["segments"] == json.loads((tmp_path / "a.json").read_text())["segments"]
     (tmp_path / "a.srt").unlink()
     assert using.transcribe([recordings], model, out=tmp_path, formats=("srt", "textgrid"))["transcribed"] == 1
     assert using.transcribe([recordings], model, out=tmp_path, beams=2)["transcribed"] == 3, "other settings"

@@ -14,19 +14,21 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from smallvoice import using
 from smallvoice.corpus.audio import decode_flac
 from smallvoice.corpus.utterance import open_corpus
+from smallvoice.decoding.engine import token_cap
 from smallvoice.decoding.models import Model, open_model
 from smallvoice.decoding.torch_engine import TorchEngine
-from smallvoice.errors import Finding, RecipeError
+from smallvoice.errors import Finding, InputError, RecipeError
 from smallvoice.exporting import card, ctranslate2, export, ggml, huggingface, parity
 from smallvoice.model import weights
 from smallvoice.model.window import FULL_WINDOW
 from smallvoice.recipe import DecodeRecipe
-from smallvoice.storage import read_json
+from smallvoice.storage import locked, read_json
 from tests import tiny
 from tests.conftest import needs_weights
 
@@ -56,9 +58,10 @@ def test_no_card_is_in_the_way_of_an_export(tiny_models: dict[str, Path], tmp_pa
     (tmp_path / "tuned").mkdir()
     (tmp_path / "tuned" / "README.md").write_bytes(f"---\n{front}\n---\n# M\xfcller's\n".encode("latin-1"))
     model = replace(open_model(str(tiny_models["english"])), result=tmp_path / "tuned")
-    card.write(tmp_path, model, "ggml-f16", None, "whisper.cpp", SimpleNamespace(windows=[]))
+    card.write(tmp_path, model, "ggml-f16", None, "whisper.cpp", "test", SimpleNamespace(windows=[]))
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert text.startswith("---\n{}\n---\n\n# M\ufffdller's\n\n## This form") and front not in text
+    assert "writes of clips of test, beside" in text
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
@@ -100,6 +103,36 @@ def test_an_export_that_writes_other_words_is_not_kept(
     assert all(other["id"] not in shown for other in others)
     kept = using.export(str(tuned_run), "huggingface", corpus=tiny_corpus, out=tmp_path, accept_drift=True)
     assert kept["accepted"] and not kept["kept"] and (tmp_path / "huggingface-float32").is_dir()
+
+
+def test_an_adapter_of_a_base_in_a_folder_is_taken(tiny_models: dict[str, Path], tmp_path: Path) -> None:
+    """Made by PEFT alone: there is no run whose recipe could name another base."""
+    network = WhisperForConditionalGeneration.from_pretrained(tiny_models["multilingual"])
+    get_peft_model(network, LoraConfig(r=2, target_modules=["q_proj"])).save_pretrained(tmp_path)
+    assert open_model(str(tmp_path)).system == "tuned"
+
+
+def test_an_export_takes_nothing_away_that_is_not_its_own(tuned_run: Path, tiny_corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "huggingface-float32").mkdir()
+    (tmp_path / "huggingface-float32" / "notes.txt").write_text("precious")
+    with pytest.raises(InputError, match=r"huggingface-float32: is there, and smallvoice has not written it"):
+        using.export(str(tuned_run), "huggingface", corpus=tiny_corpus, out=tmp_path)
+    (tmp_path / "huggingface-float32" / "notes.txt").unlink()
+    with locked(tmp_path), pytest.raises(InputError, match="another smallvoice works in it now"):
+        using.export(str(tuned_run), "huggingface", corpus=tiny_corpus, out=tmp_path)
+    using.export(str(tuned_run), "huggingface", corpus=tiny_corpus, out=tmp_path)
+    again = using.export(str(tuned_run), "huggingface", corpus=tiny_corpus, out=tmp_path)
+    assert again["kept"] and "writes of clips of dev, which is no test" in (
+        tmp_path / "huggingface-float32" / "README.md"
+    ).read_text(encoding="utf-8")
+
+
+def test_a_loop_is_cut_off_where_the_runtimes_cut_it_off(tiny_models: dict[str, Path]) -> None:
+    """At half of the decoder's positions: else every clip in which a model loops would differ by hundreds of words."""
+    model = open_model(str(tiny_models["english"]))
+    positions = model.whisper.network.config.max_target_positions
+    cap = parity.as_runtimes_cap(model)
+    assert {token_cap(seconds, cap, positions, 4) for seconds in (0.1, 7.0, 30.0)} == {positions // 2}
 
 
 def test_other_words_at_the_models_own_window_are_enough_to_refuse(

@@ -46,6 +46,14 @@ def test_damaged_hugging_face_folder(tiny_models: dict[str, Path], tmp_path: Pat
         weights.load(str(folder))
 
 
+def test_a_folder_without_a_tokenizer_says_so(tiny_models: dict[str, Path], tmp_path: Path) -> None:
+    """As a trainer leaves its checkpoints that was given no processor: transformers makes an empty one."""
+    for name in ("config.json", "model.safetensors", "generation_config.json"):
+        shutil.copy(tiny_models["multilingual"] / name, tmp_path)
+    with pytest.raises(WeightsError, match="has no tokenizer of Whisper's"):
+        weights.load(str(tmp_path))
+
+
 def test_package_with_other_bytes_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.bin").write_bytes(b"12345")
     package = WeightsPackage(parts=(PackageFile("some-package", "model.bin"),), size=5, sha256="0" * 64)

@@ -101,6 +101,22 @@ def test_a_passage_has_words(passage: str, expected: bool) -> None:
     assert has_words(passage) is has_words(passage, "de") is expected
 
 
+@pytest.mark.parametrize(
+    ("passage", "heard", "words"),
+    [
+        ("The dog (a big one) ran home.", "The dog, a big one, ran home.", 7),
+        ("I like cats :( and dogs :) too", "I like cats and dogs too", 6),
+        ("[The small dog]", "the small dog", 3),
+        ("\ufeffread\u00ading a book", "reading a book", 3),
+        ("the cat & the dog", "the cat and the dog", 5),
+    ],
+)
+def test_brackets_and_what_nobody_sees_take_no_words(passage: str, heard: str, words: int) -> None:
+    reading, _ = assess(passage, heard, 10.0)
+    assert (reading.words, reading.correct, reading.inserted, reading.omitted) == (words, words, 0, 0)
+    assert has_words(passage)
+
+
 def test_words_correct_per_minute() -> None:
     reading, _ = assess(PASSAGE, "the rabbit ran into the wood", 12.0)
     assert reading.correct_per_minute == pytest.approx(6 / 12 * 60)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -110,6 +111,10 @@ def test_a_finished_share_is_kept_and_another_continues(
     assert shares == {0.25: True, 0.5: False, 1.0: True}
     assert [point["errors"] for point in again["points"]] == [point["errors"] for point in before["points"]]
     assert curve.table(again).row_count == 3
+    heard.clear()
+    other = shutil.copytree(finished, tmp_path / "two beams")
+    curve.learning_curve(replace(recipe, decode=replace(recipe.decode, beams=2)), copy, other, report=heard.append)
+    assert not any(row["done"] for row in heard if row["kind"] == "share"), "decoded otherwise"
     assert curve.line({"share": 0.25, "speakers": 1, "done": True}) == "25 %, 1 speaker: complete and unchanged"
 
 

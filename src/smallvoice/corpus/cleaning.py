@@ -161,6 +161,7 @@ def _facts(old: dict[str, Any], audit: Audit, copied: _Copied, reasons: Mapping[
         "ledger": {
             "segments": old["ledger"]["segments"],
             "kept": old["ledger"]["kept"] - num_dropped,
+            "joined": old["ledger"]["joined"],
             "dropped": dict(sorted(dropped.items(), key=lambda item: (-item[1], item[0]))),
         },
         "notes": [*notes, f"An audit dropped {num_dropped} rows and flagged {num_flagged}; the ledger says which."],

@@ -17,10 +17,10 @@ from typing import Any
 from smallvoice.corpus import text_rules
 from smallvoice.corpus.segment import split_at_pauses
 from smallvoice.corpus.transcripts.fields import SPLITS
-from smallvoice.corpus.transcripts.languages import language_code
 from smallvoice.corpus.transcripts.people import age_years, gender_of, is_code, role_of
 from smallvoice.corpus.transcripts.segment import Item, Note, Problem, Recording, Segment
 from smallvoice.errors import RecipeError
+from smallvoice.languages import language_code
 from smallvoice.recipe import CorpusRecipe
 from smallvoice.storage import digest, read_text
 

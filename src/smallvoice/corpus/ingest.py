@@ -27,7 +27,7 @@ from smallvoice.corpus.intake import Intake
 from smallvoice.corpus.pseudonyms import Pseudonyms
 from smallvoice.corpus.select import Selection, parse
 from smallvoice.corpus.shards import CorpusWriter, ShardWriter
-from smallvoice.corpus.sources import Source, fingerprint, with_distinct_names
+from smallvoice.corpus.sources import Source, fingerprint, place_of, with_distinct_names
 from smallvoice.corpus.summary import PrepareResult, describe
 from smallvoice.corpus.survey import Survey, survey
 from smallvoice.corpus.utterance import Utterance, read_shard
@@ -69,7 +69,8 @@ def prepare(
     out = out.absolute()
     earlier = _earlier_facts(out)
     selection = parse(recipe.select) if recipe.select else None
-    sources = with_distinct_names(sources)
+    earlier_sources = earlier["sources"] if earlier else []
+    sources = with_distinct_names(sources, {one["place"]: one["name"] for one in earlier_sources if "place" in one})
     found = survey(sources, recipe)
     settings = {name: value for name, value in as_dict(recipe).items() if name != "source"}
     made_of = digest("prepare", settings, fingerprint(sources, recipe, rehash=rehash))
@@ -77,7 +78,7 @@ def prepare(
         return PrepareResult(path=out, facts=earlier, unchanged=True, remarks=found.notes)
     pseudonyms = Pseudonyms.read(out / "speakers.csv")
     pseudonyms.add(found.people)
-    known = _known_places(out)
+    known = _known_places(out, recipe.split)
     if found.units and not known:
         # Better said now than after hours of decoding.
         split.require_enough(len(found.units), _shares(recipe.split))
@@ -93,6 +94,7 @@ def prepare(
             "sources": [
                 {
                     "name": source.name,
+                    "place": place_of(source),
                     "split": source.split,
                     "language": source.language,
                     "synthetic": source.synthetic,
@@ -103,7 +105,7 @@ def prepare(
             "select": recipe.select,
             **settled.counts.as_dict(),
             "ledger": settled.as_dict(),
-            "notes": _notes(intake, plan, known, settled),
+            "notes": [*_missing(sources, pseudonyms), *_notes(intake, plan, known, settled, recipe.split.by)],
             "made_of": made_of,
             "key": _key(folder, synthetic),
         }
@@ -259,7 +261,18 @@ def _earlier_facts(out: Path) -> dict[str, Any] | None:
     return read_json(out / "corpus.json")
 
 
-def _known_places(out: Path) -> dict[str, str]:
+def _missing(sources: list[Source], pseudonyms: Pseudonyms) -> list[str]:
+    """Who was known under the name of a source that is not given."""
+    given = {source.name for source in sources}
+    absent = Counter(person.source for person in pseudonyms.people if person.source not in given)
+    return [
+        f"speakers.csv knows {count} of the source {name!r}, which is not given. A source is known by the name of its "
+        "folder: where that was renamed, the same people are given new pseudonyms and places."
+        for name, count in sorted(absent.items())
+    ]
+
+
+def _known_places(out: Path, recipe: SplitRecipe) -> dict[str, str]:
     """The places that split.json gives, those of speakers who were absent last time included."""
     if not (out / "split.json").exists():
         return {}
@@ -267,7 +280,8 @@ def _known_places(out: Path) -> dict[str, str]:
     known: dict[str, str] = dict(content["absent"])
     for name, kinds in content["splits"].items():
         known |= {unit: name for units in kinds.values() for unit in units}
-    return known
+    # Nobody is wanted any more where the share is 0: who was there is placed anew.
+    return {unit: place for unit, place in known.items() if recipe.by == "folds" or getattr(recipe, place)}
 
 
 def _split_file(recipe: SplitRecipe, plan: split.Plan, settled: _Settled, known: dict[str, str]) -> dict[str, Any]:
@@ -288,7 +302,7 @@ def _split_file(recipe: SplitRecipe, plan: split.Plan, settled: _Settled, known:
     }
 
 
-def _notes(intake: Intake, plan: split.Plan, known: dict[str, str], settled: _Settled) -> list[str]:
+def _notes(intake: Intake, plan: split.Plan, known: dict[str, str], settled: _Settled, by: str) -> list[str]:
     """What the user should know about the split."""
     notes = []
     for kind, recordings in intake.num_without_speaker.items():
@@ -302,11 +316,12 @@ def _notes(intake: Intake, plan: split.Plan, known: dict[str, str], settled: _Se
             "put them. `smallvoice audit` lists them."
         )
     kept = sum(known.get(unit) == place for unit, place in plan.places.items())
-    if kept:
+    if kept and by == "strata":
         notes.append(f"{kept} speakers keep the place that split.json gave them; {len(plan.places) - kept} are new.")
+    why = "the source says so" if by == "strata" else f"split.by is {by}"
     for unit, place in plan.places.items():
         if known.get(unit, place) != place:
-            notes.append(f"{unit} was in {known[unit]} before and is now in {place}: the source says so.")
+            notes.append(f"{unit} was in {known[unit]} before and is now in {place}: {why}.")
     if plan.carved:
         notes.append("The source brings no dev split: it is taken from its train split.")
     if "train" in settled.counts.splits and "dev" not in settled.counts.splits:

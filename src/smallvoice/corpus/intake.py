@@ -48,7 +48,7 @@ class _Candidate:
     """Its line in the ledger, but for the fate."""
 
 
-_WHO = ("speaker", "age_years", "gender", "language")
+_WHO = ("speaker", "age_years", "gender", "role", "language")
 """Columns that the ledger keeps too: a test's lost words are still somebody's."""
 
 
@@ -240,7 +240,7 @@ class Intake:
         brings = self.brings[source.name]
         self.units[row.unit] = Unit(
             name=row.unit,
-            order=hash_order(source.name, name),
+            order=hash_order("" if self.recipe.split.by == "hash" else source.name, name),
             # What one row does not say, another has said.
             age_years=row.age_years if row.age_years is not None or not earlier else earlier.age_years,
             gender=row.gender or (earlier.gender if earlier else None),

@@ -53,6 +53,11 @@ class Pseudonyms:
         """The pseudonym, or None of an unknown speaker."""
         return None if name is None else self._names[kind, source, name]
 
+    @property
+    def people(self) -> Iterable[Known]:
+        """Everybody, those of an earlier time included."""
+        return self._known.values()
+
     def add(self, people: Iterable[Known]) -> None:
         """Number those who have no pseudonym yet, in the order of a hash."""
         given = {person.key: person for person in people}

@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -161,8 +161,12 @@ def fingerprint(sources: list[Source], recipe: CorpusRecipe, *, rehash: bool = F
     return digest(settings, states, Completer(recipe).fingerprint())
 
 
-def with_distinct_names(sources: list[Source]) -> list[Source]:
+def with_distinct_names(sources: list[Source], known: Mapping[str, str]) -> list[Source]:
     """Tell sources of equal names apart by a hash of where they lie.
+
+    Args:
+        known: `place_of` a source → the name that it had when the corpus was prepared before, and keeps: its speakers
+            are known by it.
 
     Raises:
         InputError: the same folder is given twice.
@@ -171,14 +175,19 @@ def with_distinct_names(sources: list[Source]) -> list[Source]:
     twice = [str(folder) for folder, count in folders.items() if count > 1]
     if twice:
         raise InputError(*(f"{folder}: this source is given twice." for folder in twice))
-    names = Counter(source.name for source in sources)
+    kept = {source.path: known[place_of(source)] for source in sources if place_of(source) in known}
+    names = Counter(kept.get(source.path, source.name) for source in sources)
     return [
         source
-        if names[source.name] == 1
-        # Not the path itself: a folder above the corpus is often called like its owner.
-        else dataclasses.replace(source, name=f"{source.name}-{_short_hash(source.path.resolve())}")
+        if names[source.name] == 1 and source.path not in kept
+        else dataclasses.replace(source, name=kept.get(source.path) or f"{source.name}-{place_of(source)}")
         for source in sources
     ]
+
+
+def place_of(source: Source) -> str:
+    """A hash of where a source lies. Not the path: a folder above the corpus is often called like its owner."""
+    return hashlib.sha256(str(source.path.resolve()).encode()).hexdigest()[:6]
 
 
 def _listed(names: str | list[str]) -> list[str]:
@@ -246,7 +255,3 @@ def _nursery(data_dir: Path | None, cache_dir: Path | None) -> Source:
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
     return Source(name=NURSERY, path=path, language="en", synthetic=True)
-
-
-def _short_hash(path: Path) -> str:
-    return hashlib.sha256(str(path).encode()).hexdigest()[:6]

@@ -186,7 +186,7 @@ def _of_folds(units: list[Unit], fold: int, num_folds: int) -> dict[str, str]:
     if len(units) < num_folds:
         raise InputError(
             f"Too few speakers for {num_folds} folds: {len(units)}, not counting those whose split the sources give. "
-            "Lower split.folds."
+            "Take fewer (--folds; split.folds in a recipe)."
         )
     dealt = enumerate(unit for stratum in strata(units) for unit in stratum)
     role = {fold - 1: "test", fold % num_folds: "dev"}

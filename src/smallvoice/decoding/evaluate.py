@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ def evaluate(
     beams: int | None = None,
     runtime: str | None = None,
     scoring: EvaluateRecipe | None = None,
+    replacing: bool = False,
     report: Report = lambda done, total: None,
 ) -> dict[str, Any]:
     """Decode a split freely, write `hypotheses/<system>.<split>.jsonl`, and score it.
@@ -65,6 +67,7 @@ def evaluate(
         beams: instead of those of `decode`, of the model's run, or of the defaults.
         runtime: what decodes; see `open_model`.
         scoring: columns of the corpus that the hypotheses keep, age bands, confidence; not its split and selection.
+        replacing: what another model wrote there may be lost, as in a run that trains again.
 
     Returns:
         The model's block of `evaluation_results.json`.
@@ -82,6 +85,8 @@ def evaluate(
     scoring = scoring or EvaluateRecipe()
     run = RunFolder(out)
     path = run.hypotheses(model.system, split)
+    if not replacing:
+        _require_same_model(model, run, split)
     key = digest(corpus.facts["key"], split, select, asdict(decode), asdict(model.window), language, scoring.columns)
     partial = _Partial(path, digest(key, model.key))
     continued, synthetic = bool(partial.rows), corpus.facts["synthetic"]
@@ -97,9 +102,7 @@ def evaluate(
         raise InputError(
             f"{corpus_folder}: {f'no utterance of {split} fits {select!r}' if select else f'{split} is empty'}."
         )
-    for name in scoring.columns:
-        if all(row.get(name) is None for row in rows):
-            log.warning("No utterance has a column %r of its own.", name)
+    _say_unknown(scoring.columns, rows)
     silent = silence.probe(engine, language or _first_language(rows), decode.batch_size)
     write_jsonl(path, rows)
     partial.remove()
@@ -107,6 +110,27 @@ def evaluate(
     block = {**facts, **score(rows, evaluate=scoring), "silence": silent}
     _add_result(run.evaluation(split), model.system, split, block)
     return block
+
+
+def _require_same_model(model: Model, run: RunFolder, split: str) -> None:
+    """See that no other model's hours of decoding are lost.
+
+    Raises:
+        InputError: the folder holds what another base, or another tuned model, wrote.
+    """
+    known = read_json(run.evaluation(split))["models"] if run.evaluation(split).is_file() else {}
+    before = known.get(model.system, {}).get("model_key")
+    if before not in (None, model.key) and run.hypotheses(model.system, split).is_file():
+        raise InputError(
+            f"{run.path}: holds what another {model.system} model wrote ({known[model.system]['model']}). "
+            "Take another --out, or remove it."
+        )
+
+
+def _say_unknown(columns: Sequence[str], rows: list[dict[str, Any]]) -> None:
+    for name in columns:
+        if all(row.get(name) is None for row in rows):
+            log.warning("No utterance has a column %r of its own.", name)
 
 
 def _options(decode: DecodeRecipe, beams: int | None) -> DecodeRecipe:
@@ -158,12 +182,16 @@ def _row(
 def _undecodable(corpus: Corpus, split: str, model: Model, select: str | None) -> list[dict[str, Any]]:
     """Utterances of the split whose audio could not be read: their words count as deleted, for every model."""
     wish = parse(select) if select else None
-    lost = [row for row in corpus.ledger() if row["fate"] == "dropped" and row["split"] == split and row.get("text")]
+    lost = [
+        {**row, "id": name}
+        for row, name in _named(corpus.ledger())
+        if row["fate"] == "dropped" and row["split"] == split and row.get("text")
+    ]
     if wish:  # what the ledger does not say of a row is unknown, and selects nothing
         lost = [row for row in lost if wish.accepts({**dict.fromkeys(wish.columns), **row})]
     return [
         {
-            "id": digest(row["source"], row["where"])[:16],
+            "id": row["id"],
             "system": model.system,
             "split": split,
             "reference": row["text"],
@@ -174,7 +202,7 @@ def _undecodable(corpus: Corpus, split: str, model: Model, select: str | None) -
             "recording": None,
             "age_years": row.get("age_years"),
             "gender": row.get("gender"),
-            "role": "unknown",
+            "role": row.get("role") or "unknown",
             "duration_s": None,
             "snr_db": None,
             "num_tokens": 0,
@@ -189,7 +217,13 @@ def _undecodable(corpus: Corpus, split: str, model: Model, select: str | None) -
     ]
 
 
-"""Beginnings of the reasons for which `prepare` drops what a test does not miss."""
+def _named(ledger: Iterable[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Each row with an id: where it stands, which several may share in a file without line breaks."""
+    before: Counter[tuple[str, str]] = Counter()
+    for row in ledger:
+        place = row["source"], row["where"]
+        yield row, digest(*place, *([before[place]] if before[place] else []))[:16]
+        before[place] += 1
 
 
 def _block(
@@ -210,6 +244,7 @@ def _block(
         "model": model.whisper.name,
         "weights": model.whisper.origin,
         "adapter_sha256": model.adapter_sha256,
+        "model_key": model.key,
         "trainable_parameters": model.parameters.trainable,
         "total_parameters": model.parameters.total,
         "split": split,

@@ -99,8 +99,8 @@ def _guarded(engine: Engine, waveform: np.ndarray, language: str | None, decoded
 
 def _once(decoded: Decoded) -> Decoded:
     """A text without the repetitions that nobody could have said in their time."""
-    left = list(enumerate(decoded.words or []))
-    while rattle := _rattle([word for _, word in left]):
+    left, begin = list(enumerate(decoded.words or [])), 0
+    while rattle := _rattle([word for _, word in left], begin):
         run, size = rattle
         copies = [left[first : min(first + size, run.stop)] for first in range(run.start, run.stop, size)]
         # A part of a copy that does not end the text goes on otherwise: it was said.
@@ -108,7 +108,8 @@ def _once(decoded: Decoded) -> Decoded:
         spoken = [copy for copy in copies[: len(copies) - cut_short] if not _too_fast([word for _, word in copy])]
         spoken += copies[-1:] * cut_short
         if spoken == copies:
-            break
+            begin = run.stop
+            continue
         left = [*left[: run.start], *itertools.chain.from_iterable(spoken), *left[run.stop :]]
     return _only(decoded, {place for place, _ in left})
 
@@ -144,17 +145,17 @@ def loops(decoded: Decoded) -> bool:
     )
 
 
-def _rattle(words: list[Word]) -> tuple[range, int] | None:
-    """The places of words that repeat those before them twice or more, faster than anybody speaks, and how many words
-    each time; None where none do.
+def _rattle(words: list[Word], begin: int = 0) -> tuple[range, int] | None:
+    """The places, from `begin` on, of words that repeat those before them twice or more, faster than anybody speaks,
+    and how many words each time; None where none do.
 
     A few words are too short a text for zlib; and a child does say "no no no". But the model's loop has no audio of its
     own: alignment finds no time for its words.
     """
     said = [word.text.casefold().strip(string.punctuation) for word in words]
-    for size in range(1, len(words) // TIMES + 1):
+    for size in range(1, (len(words) - begin) // TIMES + 1):
         run = 0
-        for place in range(size, len(words)):
+        for place in range(begin + size, len(words)):
             run = run + 1 if said[place] == said[place - size] else 0
             if run >= (TIMES - 1) * size and _too_fast(words[place - run + 1 : place + 1]):
                 last = place + 1

@@ -162,7 +162,7 @@ def _tuned(folder: Path) -> Model:
 
     def base() -> Whisper:
         whisper = weights.load(recipe.model.base if recipe and name == weights.LOCAL else name)
-        if whisper.name != name:
+        if recipe and whisper.name != name:
             raise InputError(f"{folder}: this adapter belongs to {name}, and its run's recipe names {whisper.name}.")
         return whisper
 

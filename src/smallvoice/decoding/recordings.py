@@ -61,7 +61,8 @@ def find(sources: list[Path], out: Path | None) -> list[Work]:
         if source.is_dir():
             files = _audio_in(source)
             works = [_work(file, file.relative_to(source), out, _problem(file)) for file in files]
-            if not files:
+            works += [_work(place, place.relative_to(source), out, why) for place, why in _not_entered(source)]
+            if not works:
                 problems.append(f"{source}: no audio file in it.")
         elif source.exists():
             works = [_work(source, Path(source.name), out)]
@@ -83,6 +84,17 @@ def _audio_in(folder: Path) -> list[Path]:
     """Files that are audio by their name; not what macOS keeps beside them, `._a.wav`."""
     files = (file for file in folder.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES)
     return sorted(file for file in files if not file.name.startswith("._") and not file.is_dir())
+
+
+def _not_entered(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Folders below it whose recordings are not seen, and why."""
+    for place, names, _ in os.walk(folder):
+        for path in sorted(Path(place, name) for name in names):
+            if path.is_symlink():
+                if not path.resolve().is_relative_to(folder.resolve()):
+                    yield path, "a link to another folder, which is not followed: name that one"
+            elif not os.access(path, os.R_OK | os.X_OK):
+                yield path, "a folder that may not be read"
 
 
 def _problem(file: Path) -> str | None:

@@ -126,7 +126,8 @@ class Transcriber:
             self._taken.add(files.out)
             reading = files.kept.get("reading")
             if files.has(key, self.formats) and not self._to_read(files.kept):
-                return Done(work.name, out=files.out, reading=reading if self.passage is not None else None)
+                reading = reading if self.passage is not None else None
+                return Done(work.name, files.transcript(key), files.out, reading)
             files.require_ours(self.formats)
             transcript = files.transcript(key) or self.transcribe(load_16k(file, name=work.name).samples, report)
             transcript.facts.update(key=key, recording=asdict(recording))
@@ -163,7 +164,7 @@ def _said(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "not enough memory for it"
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}".rstrip(".: ")
 
 

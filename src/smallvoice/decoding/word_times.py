@@ -193,7 +193,7 @@ def words_of(
     """
     words: list[Word] = []
     for first, last, spoken in split(tokenizer, text, language):
-        written = tokenizer.decode(text[first:last]).strip()
+        written = tokenizer.decode(text[first:last], skip_special_tokens=True).strip()
         if written:
             probability = math.exp(sum(logprobs[first:spoken]))
             words.append(Word(written, starts[first], max(starts[first], starts[spoken]), probability))
@@ -215,7 +215,7 @@ def split(tokenizer: WhisperTokenizer, text: list[int], language: str | None) ->
         if words and mark and not piece.startswith(" "):
             begin, _, spoken = words[-1]
             words[-1] = (begin, end, spoken)
-        elif words and not piece.startswith(" ") and is_spaced(language):
+        elif words and not piece.startswith(" ") and (is_spaced(language) or language == "ko"):
             words[-1] = (words[-1][0], end, end)
         else:
             words.append((first, end, end))

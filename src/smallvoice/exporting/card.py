@@ -15,20 +15,22 @@ from smallvoice.storage import write_text
 CARD = "README.md"
 
 
-def write(folder: Path, model: Model, name: str, library: str | None, loads: str, found: Checked) -> None:
+def write(folder: Path, model: Model, name: str, library: str | None, loads: str, split: str, found: Checked) -> None:
     """Write it into the export's folder.
 
     Args:
         name: of the form and its precision, such as `ggml-q8_0`.
         library: the hub's name for what loads it; None where it has none.
         loads: what loads it, and how.
+        split: where the clips are from that the gate heard.
     """
+    no_test = ", which is no test" if split != "test" else ""
     metadata, body = _of_model(model)
     metadata = {key: value for key, value in {**metadata, "library_name": library}.items() if value is not None}
     section = [
         "## This form",
         f"`{name}`, for {loads}.",
-        "What its runtime writes of clips of dev, which is no test, beside what the model writes in torch and float32:",
+        f"What its runtime writes of clips of {split}{no_test}, beside what the model writes in torch and float32:",
         "\n".join(f"- {window.sentence()}" for window in found.windows),
     ]
     front = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)

@@ -9,8 +9,8 @@ import numpy as np
 
 from smallvoice.decoding.models import Model
 from smallvoice.exporting import huggingface
+from smallvoice.exporting.parity import as_runtimes_cap
 from smallvoice.model.features import SAMPLE_RATE
-from smallvoice.recipe import DecodeRecipe
 
 WINDOW_SAMPLES = 30 * SAMPLE_RATE
 
@@ -33,11 +33,10 @@ def write(model: Model, out: Path, precision: str) -> None:
 def hear_trimmed(
     folder: Path, precision: str, clips: list[np.ndarray], language: str | None, model: Model
 ) -> list[str]:
-    """What smallvoice's own engine for CTranslate2 writes at the model's window, greedily and without a cap."""
+    """What smallvoice's own engine for CTranslate2 writes at the model's window, greedily."""
     from smallvoice.decoding.ctranslate2_engine import CTranslate2Engine
 
-    uncapped = DecodeRecipe(tokens_base=model.whisper.network.config.max_target_positions)
-    engine = CTranslate2Engine(folder, model.whisper, model.window, uncapped)
+    engine = CTranslate2Engine(folder, model.whisper, model.window, as_runtimes_cap(model))
     return [one.text for one in engine.decode(clips, language)]
 
 

@@ -19,9 +19,12 @@ from smallvoice.model import tuned
 from smallvoice.model.bottleneck import Bottleneck
 from smallvoice.run_folder import RunFolder
 from smallvoice.scoring import wording
-from smallvoice.storage import read_json, write_json
+from smallvoice.storage import locked, read_json, write_json
 from smallvoice.terminal import console
 from smallvoice.training.checkpoint import replace_folder
+
+PARITY = "parity.json"
+"""In the folder of exports: what the gate found of each."""
 
 
 @dataclass(frozen=True)
@@ -109,10 +112,25 @@ def export(
     if out is None or corpus is None:
         raise RecipeError(f"{model_name} is no run: say where it goes (--out) and what to check it with (--corpus).")
     clips, language = _clips(corpus, model)
-    folder = out / f"{form}-{precision}"
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out):
+        return _through_the_gate(model, kind, precision, out / f"{form}-{precision}", clips, language, accept_drift)
+
+
+def _through_the_gate(
+    model: Model,
+    kind: Format,
+    precision: str,
+    folder: Path,
+    clips: list[Utterance],
+    language: str | None,
+    accept_drift: bool,
+) -> dict[str, Any]:
+    """Write the export beside its folder, check it, and put it there."""
+    out = folder.parent
+    _require_ours(folder, out / PARITY)
     fresh = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
-    fresh.parent.mkdir(parents=True, exist_ok=True)
     written = fresh / kind.file if kind.file else fresh
     try:
         kind.write(model, written, precision)
@@ -132,16 +150,29 @@ def export(
         "kept": not found.refused,
         "accepted": not found.refused or accept_drift,
     }
-    _keep_block(out / "parity.json", folder.name, block)
+    _keep_block(out / PARITY, folder.name, block)
     for window in found.windows:
         _print(f"  {window.sentence()}")
     if not block["accepted"]:
         shutil.rmtree(fresh)
         shutil.rmtree(folder, ignore_errors=True)  # of another model: `parity.json` says nothing of it any more
-        raise _refusal(folder.name, found.refused, out / "parity.json")
-    card.write(fresh, model, folder.name, kind.library, kind.loads, found)
+        raise _refusal(folder.name, found.refused, out / PARITY)
+    card.write(fresh, model, folder.name, kind.library, kind.loads, clips[0].split, found)
     replace_folder(fresh, folder)
     return {**block, "folder": str(folder)}
+
+
+def _require_ours(folder: Path, report: Path) -> None:
+    """See that nothing is taken away but an export: its name is in `parity.json`, and its card in the folder.
+
+    Raises:
+        InputError: something else lies where the export is to be.
+    """
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    known = read_json(report).get("exports", {}) if report.is_file() else {}
+    if folder.name not in known or not (folder / card.CARD).is_file():
+        raise InputError(f"{folder}: is there, and smallvoice has not written it. Take another --out.")
 
 
 def _refusal(name: str, refused: list[parity.Parity], report: Path) -> Finding:

@@ -42,7 +42,8 @@ def hear(folder: Path, precision: str, clips: list[np.ndarray], language: str | 
 def heard_by(recogniser: Pipeline, clips: list[np.ndarray], language: str | None) -> list[str]:
     """`hear`, with a pipeline that is loaded."""
     forced = {"language": language, "task": "transcribe"} if recogniser.model.generation_config.is_multilingual else {}
-    options = {**forced, "num_beams": 1, "do_sample": False, "return_timestamps": False}
+    cap = recogniser.model.config.max_target_positions // 2
+    options = {**forced, "num_beams": 1, "do_sample": False, "return_timestamps": False, "max_new_tokens": cap}
     with _without_its_own_warning():
         heard = recogniser(
             [{"raw": clip, "sampling_rate": 16_000} for clip in clips], generate_kwargs=options, batch_size=8

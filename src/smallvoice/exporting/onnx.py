@@ -127,7 +127,7 @@ class Recogniser:
         cache = {f"past_key_values.{name}": self.nothing for name in self.names}
         written: list[int] = []
         inputs = prefix
-        while len(prefix) + len(written) < self.positions:
+        while len(written) < self.positions // 2:  # OpenAI's own bound
             ids = np.array([inputs], np.int64)
             logits, *kept = self.decoder.run(None, {"input_ids": ids, "encoder_hidden_states": states, **cache})
             cache = {f"past_key_values.{name}": values for name, values in zip(self.names, kept, strict=True)}

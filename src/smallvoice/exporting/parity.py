@@ -116,10 +116,15 @@ def over_speakers(units: dict[int, str], most: int) -> set[int]:
     return chosen
 
 
+def as_runtimes_cap(model: Model) -> DecodeRecipe:
+    """Half of the decoder's positions, 224, as OpenAI's own decoding, CTranslate2 and (but for four) whisper.cpp."""
+    most = model.whisper.network.config.max_target_positions // 2
+    return DecodeRecipe(tokens_base=most - 1, tokens_per_s=1e-6)  # of any duration one more
+
+
 def by_torch(model: Model, clips: list[Utterance], window: WindowRecipe, language: str | None) -> list[str]:
-    """What the model writes, greedily and without a cap of our own, in the order of `clips`."""
-    positions = model.whisper.network.config.max_target_positions
-    engine = TorchEngine(model.whisper, window, DecodeRecipe(tokens_base=positions))
+    """What the model writes, greedily and with no cap but the runtimes' own, in the order of `clips`."""
+    engine = TorchEngine(model.whisper, window, as_runtimes_cap(model))
     batches = decode_utterances(clips, engine, language, engine.recipe.batch_size)
     texts = {utterance.id: decoded.text for utterance, decoded in itertools.chain.from_iterable(batches)}
     return [texts[clip.id] for clip in clips]
@@ -187,6 +192,7 @@ def references(model: Model, clips: list[Utterance], language: str | None, kept:
         torch.__version__,
         [clip.id for clip in clips],
         language,
+        asdict(as_runtimes_cap(model)),
     )
     found = read_json(kept) if kept.is_file() else {}
     if found.get("key") != key:

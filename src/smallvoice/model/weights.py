@@ -188,6 +188,10 @@ def _from_transformers(folder: Path, name: str, origin: str) -> Whisper:
         tokenizer = WhisperTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise WeightsError(f"{folder}: cannot be loaded as a Whisper model: {str(error).splitlines()[0]}") from None
+    if "<|startoftranscript|>" not in tokenizer.get_vocab():  # transformers makes an empty one where there is none
+        raise WeightsError(
+            f"{folder}: has no tokenizer of Whisper's. Put tokenizer.json and tokenizer_config.json of its base there."
+        )
     complete_merges(tokenizer)
     _complete(network.generation_config, tokenizer, network.config.vocab_size)
     return Whisper(network.eval(), tokenizer, name, origin)

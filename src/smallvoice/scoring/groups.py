@@ -127,7 +127,9 @@ def units(rows: list[Row]) -> list[tuple[str, str]]:
     if num_speakers(rows):
         return [("speaker", UNNAMED if row.get("speaker") is None else str(row["speaker"])) for row in rows]
     return [
-        ("utterance", str(row["id"])) if row.get("recording") is None else ("recording", str(row["recording"]))
+        ("utterance", str(row.get("pooled utterance", row["id"])))
+        if row.get("recording") is None
+        else ("recording", str(row["recording"]))
         for row in rows
     ]
 

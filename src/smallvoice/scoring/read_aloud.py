@@ -78,7 +78,7 @@ def assess(
         The counts, and the passage word by word.
     """
     rules = _rules(language)
-    steps = align_all([rules.reference(passage)], [rules.tokens(heard)])[0]
+    steps = align_all([rules.reference(_to_say(passage, language))], [rules.tokens(heard)])[0]
     read = max((place + 1 for place, step in enumerate(steps) if step.reference and step.hypothesis), default=0)
     added = _added(steps)
     reading = Reading(
@@ -97,7 +97,18 @@ def assess(
 
 def has_words(passage: str, language: str | None = "en") -> bool:
     """Whether there is anything to read."""
-    return bool(_rules(language).reference(passage))
+    return bool(_rules(language).reference(_to_say(passage, language)))
+
+
+_UNSAID = str.maketrans(dict.fromkeys("()[]<>", " ") | dict.fromkeys("\u00ad\u200b\u200c\u200d\u2060\ufeff"))
+"""Brackets, in which Whisper's normaliser expects what nobody said; marks of where a line may break, and of the file's
+beginning, which nobody sees."""
+
+
+def _to_say(passage: str, language: str | None) -> str:
+    """A passage as it is read: brackets do not take words away, and what is not seen does not part them."""
+    said = passage.translate(_UNSAID)
+    return said.replace(" & ", " and ") if is_english(language) else said
 
 
 def _rules(language: str | None) -> Normaliser:

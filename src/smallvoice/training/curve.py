@@ -135,6 +135,7 @@ class _Curve:
         recipe = self.recipe if steps is None else self._with_steps(steps, share)
         key = storage.digest(
             recipes.of_an_adapter(recipe),
+            recipes.as_dict(recipe.decode),
             weights.fingerprint(recipe.model.base),
             recipe.corpus.language or self.corpus.facts["language"],
             self.content,
@@ -166,7 +167,13 @@ class _Curve:
         train(recipe, path, folder.path, self.report)
         language = recipe.corpus.language
         evaluate(
-            str(folder.path), self.corpus.path, folder.path, split=self.split, decode=recipe.decode, language=language
+            str(folder.path),
+            self.corpus.path,
+            folder.path,
+            split=self.split,
+            decode=recipe.decode,
+            language=language,
+            replacing=True,
         )
         if not whole:
             shutil.rmtree(path)

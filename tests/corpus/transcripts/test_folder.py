@@ -160,6 +160,14 @@ def test_splits_by_other_names_and_by_tables(tmp_path: Path) -> None:
     assert problems == {f"validated.tsv:{line}": "given twice" for line in (2, 3, 4)}
 
 
+def test_the_same_row_twice_in_one_table_is_one(tmp_path: Path) -> None:
+    write_audio(tmp_path / "a.wav", noise(1, 1))
+    write_lines(tmp_path / "texts.csv", ["audio;text;age", "a.wav;one two;6,5", "a.wav;one two;6,5"])
+    recordings, problems, _ = _items(tmp_path)
+    (segment,) = recordings["a.wav"].segments
+    assert (segment.text, segment.age_years) == ("one two", 6.5) and problems == {"texts.csv:3": "given twice"}
+
+
 def test_nothing_is_joined_across_speech_that_is_in_no_row(tmp_path: Path) -> None:
     for number in range(3):
         write_audio(tmp_path / f"v{number}/a.wav", noise(6, number))

@@ -22,8 +22,8 @@ from typing import Any
 from smallvoice.corpus.transcripts.chat_headers import Headers, Speaker
 from smallvoice.corpus.transcripts.chat_words import NOT_UNDERSTOOD, Words, translate
 from smallvoice.corpus.transcripts.document import Document, FileReader, Head, Unreadable, read_bytes, read_text
-from smallvoice.corpus.transcripts.languages import language_code
 from smallvoice.corpus.transcripts.segment import Problem, Segment, Word
+from smallvoice.languages import language_code
 from smallvoice.recipe import CorpusRecipe
 
 _MAX_DETAIL = 200

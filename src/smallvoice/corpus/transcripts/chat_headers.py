@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from smallvoice.corpus.transcripts.languages import language_code
 from smallvoice.corpus.transcripts.people import age_years, chat_age, gender_of, is_code, person, role_of
+from smallvoice.languages import language_code
 
 # CHAT's own list of roles, where the name alone does not tell `people.role_of`.
 _ROLES = {

@@ -231,7 +231,7 @@ def segment_of(
     recording = text_of(audio.get("path") if isinstance(audio, dict) else audio) or None
     speaker = text.get("speaker", "")
     months = number(text.get("age_months", ""))
-    age = age_years(text.get("age", ""))
+    age = age_years(text.get("age", "").replace(",", "."))
     age = age if age is not None else chat_age(text.get("age", ""))
     age = age if age is not None or months is None else age_years(f"{months / 12:.6f}")
     gender = text.get("gender", "").lower().replace(" ", "_")

@@ -148,7 +148,7 @@ class _Source:
                     detail = f"{taken_from[audio].name} says more than {transcript.reader.name}"
                     yield self._lost(transcript, segment, "another transcript is used", detail)
                 elif (known := given.setdefault(_said(audio, segment), segment.where)) != segment.where and (
-                    known.rpartition(":")[0] != segment.where.rpartition(":")[0]
+                    segment.start_s is None or known.rpartition(":")[0] != segment.where.rpartition(":")[0]
                 ):
                     yield self._lost(transcript, segment, "given twice", f"as {known} says")
                 else:
