@@ -27,8 +27,6 @@ from smallvoice.terminal import console
 
 Stage = Literal["prepare", "base", "train", "tuned", "retention", "compare", "report"]
 STAGES: tuple[Stage, ...] = ("prepare", "base", "train", "tuned", "retention", "compare", "report")
-SCORING: tuple[Stage, ...] = ("base", "tuned", "retention", "compare", "report")
-"""Stages that need somebody to be tested."""
 COSTS = ("seconds", "energy_j", "last_part", "precision", "matmul_gflops")
 """What a stage's marker says of its cost."""
 MULTIPLYING: tuple[Stage, ...] = ("base", "train", "tuned", "retention")
@@ -212,11 +210,12 @@ class _Run:
     def _forget_scores(self) -> None:
         """Take away what a run that had a test left: those people are trained on now."""
         folder, split = self.folder, self.recipe.evaluate.split
-        for stage in SCORING:
+        for stage in set(STAGES) - {"prepare", "train"}:
             remove_marker(folder.path, stage)
         scores = (folder.comparison, folder.report, folder.evaluation(split))
         for path in (*scores, *(folder.hypotheses(system, split) for system in ("base", "tuned"))):
             path.unlink(missing_ok=True)
+        shutil.rmtree(folder.path / "retention", ignore_errors=True)
 
     def _prepare(self) -> str:
         """`prepare` knows by itself whether anything changed, for it is the only one that knows the files."""

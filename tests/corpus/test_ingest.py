@@ -112,7 +112,8 @@ def test_a_second_folder_of_the_same_name_gives_nobody_another_name(lab: Path, t
     renamed = lab.rename(tmp_path / "renamed")
     facts = prepared(renamed, tmp_path / "out").facts
     assert any(
-        note.startswith("speakers.csv knows 10 of the source 'lab', which is not given.") for note in facts["notes"]
+        note.startswith("speakers.csv has 10 speakers and sessions of a source that is not given.")
+        for note in facts["notes"]
     )
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -95,6 +96,8 @@ def test_two_folders_of_one_name_are_two_sources(tmp_path: Path) -> None:
     assert [source.name for source in with_distinct_names([second, first], {})] == [names[1], names[0]]
     assert "maria" not in names[0]
     known = {place_of(first): "data"}
+    by_name = dataclasses.replace(first, name="speechocean762")
+    assert with_distinct_names([by_name], known) == [by_name]
     assert [source.name for source in with_distinct_names([second, first], known)] == [names[1], "data"]
     with pytest.raises(InputError, match="given twice"):
         with_distinct_names([first, first], {})

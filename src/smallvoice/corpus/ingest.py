@@ -265,10 +265,10 @@ def _missing(sources: list[Source], pseudonyms: Pseudonyms) -> list[str]:
     """Who was known under the name of a source that is not given."""
     given = {source.name for source in sources}
     absent = Counter(person.source for person in pseudonyms.people if person.source not in given)
-    return [
-        f"speakers.csv knows {count} of the source {name!r}, which is not given. A source is known by the name of its "
-        "folder: where that was renamed, the same people are given new pseudonyms and places."
-        for name, count in sorted(absent.items())
+    return [  # not its name, which the report would show
+        f"speakers.csv has {count} speakers and sessions of a source that is not given. A source is known by the name "
+        "of its folder: where that was renamed, the same people are given new pseudonyms and places."
+        for _, count in sorted(absent.items())
     ]
 
 

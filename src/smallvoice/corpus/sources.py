@@ -175,14 +175,19 @@ def with_distinct_names(sources: list[Source], known: Mapping[str, str]) -> list
     twice = [str(folder) for folder, count in folders.items() if count > 1]
     if twice:
         raise InputError(*(f"{folder}: this source is given twice." for folder in twice))
-    kept = {source.path: known[place_of(source)] for source in sources if place_of(source) in known}
-    names = Counter(kept.get(source.path, source.name) for source in sources)
+    # A corpus by name is read as what it is, whatever its folder was called before.
+    sources = [source if source.name in NAMES else _as_before(source, known) for source in sources]
+    names = Counter(source.name for source in sources)
     return [
         source
-        if names[source.name] == 1 and source.path not in kept
-        else dataclasses.replace(source, name=kept.get(source.path) or f"{source.name}-{place_of(source)}")
+        if names[source.name] == 1 or source.name == known.get(place_of(source))
+        else dataclasses.replace(source, name=f"{source.name}-{place_of(source)}")
         for source in sources
     ]
+
+
+def _as_before(source: Source, known: Mapping[str, str]) -> Source:
+    return dataclasses.replace(source, name=known.get(place_of(source), source.name))
 
 
 def place_of(source: Source) -> str:

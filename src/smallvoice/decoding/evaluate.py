@@ -82,8 +82,7 @@ def evaluate(
     decode = _options(decode or model.decode or DecodeRecipe(), beams)
     language = language or corpus.facts["language"] or (model.facts.language if model.facts else None)
     engine = model.engine(decode)
-    scoring = scoring or EvaluateRecipe()
-    run = RunFolder(out)
+    scoring, run = scoring or EvaluateRecipe(), RunFolder(out)
     path = run.hypotheses(model.system, split)
     if not replacing:
         _require_same_model(model, run, split)
@@ -106,8 +105,8 @@ def evaluate(
     silent = silence.probe(engine, language or _first_language(rows), decode.batch_size)
     write_jsonl(path, rows)
     partial.remove()
-    facts = _block(model, engine, corpus, rows, split, select, seconds)
-    block = {**facts, **score(rows, evaluate=scoring), "silence": silent}
+    block = _block(model, engine, corpus, rows, split, select, seconds)
+    block |= {**score(rows, evaluate=scoring), "silence": silent}
     _add_result(run.evaluation(split), model.system, split, block)
     return block
 
