@@ -22,7 +22,7 @@ from smallvoice.decoding.torch_engine import TorchEngine
 from smallvoice.errors import RecipeError
 from smallvoice.exporting import onnx, parity
 from smallvoice.model import window as windows
-from smallvoice.recipe import DecodeRecipe, WindowRecipe
+from smallvoice.recipe import WindowRecipe
 from tests import tiny
 from tests.conftest import needs_weights
 
@@ -36,10 +36,10 @@ TRIMMED = WindowRecipe(kind="trim")
 
 @pytest.fixture(scope="module")
 def model(tiny_models: dict[str, Path]) -> Model:
-    """A random model, which would never end by itself: it stops after 24 tokens."""
+    """A random model, which would never end by itself: it is cut off after 20 tokens."""
     model = open_model(str(tiny_models["multilingual"]))
-    model.whisper.network.config.max_target_positions = 24
-    model.whisper.network.generation_config.max_length = 24
+    model.whisper.network.config.max_target_positions = 40
+    model.whisper.network.generation_config.max_length = 40
     return model
 
 
@@ -53,8 +53,8 @@ def exports(model: Model, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 
 
 def by_torch(model: Model, window: WindowRecipe) -> list[str]:
-    """What torch writes without a cap."""
-    engine = TorchEngine(model.whisper, window, DecodeRecipe(tokens_base=448))
+    """What torch writes, cut off where the runtimes cut off."""
+    engine = TorchEngine(model.whisper, window, parity.as_runtimes_cap(model))
     return [engine.decode([clip], "en")[0].text for clip in CLIPS]
 
 
@@ -173,12 +173,13 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.rmtree(folder / "node_modules")  # 500 MB, and pytest keeps what is of its last runs
 
 
-def by_transformers_js(node: Path, folder: Path, clips: list[np.ndarray], scratch: Path) -> list[str]:
+def by_transformers_js(node: Path, model: Model, folder: Path, clips: list[np.ndarray], scratch: Path) -> list[str]:
     """What transformers.js under Node writes; `scratch` is a folder for the clips."""
     paths = [scratch / f"{number}.raw" for number in range(len(clips))]
     for path, clip in zip(paths, clips, strict=True):
         path.write_bytes(clip.astype("<f4").tobytes())
-    command = ["node", "hear.js", "en", str(folder), *map(str, paths)]
+    tokens = str(model.whisper.network.config.max_target_positions // 2)
+    command = ["node", "hear.js", "en", tokens, str(folder), *map(str, paths)]
     done = subprocess.run(command, cwd=node, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return list(json.loads(done.stdout))
@@ -195,7 +196,7 @@ def test_transformers_js_writes_the_same(
         (tmp_path / "parts", "float32"),
         (exports["int8"], "int8"),
     ):
-        heard = by_transformers_js(node, folder, CLIPS, tmp_path)
+        heard = by_transformers_js(node, model, folder, CLIPS, tmp_path)
         assert heard == onnx.hear(folder, precision, CLIPS, "en"), (folder, precision)
 
 
@@ -207,5 +208,5 @@ def test_transformers_js_writes_what_the_real_adapter_writes(
     adapter = open_model(real_adapter)
     onnx.write(adapter, tmp_path / "float32", "float32")
     rows = list(itertools.islice(open_corpus(real_clips).utterances("dev"), 8))
-    heard = by_transformers_js(node, tmp_path / "float32", [decode_flac(row.audio) for row in rows], tmp_path)
+    heard = by_transformers_js(node, adapter, tmp_path / "float32", [decode_flac(row.audio) for row in rows], tmp_path)
     assert all(heard) and heard == parity.by_torch(adapter, rows, windows.FULL_WINDOW, "en")
