@@ -87,7 +87,7 @@ class _Run:
         prepared = self._prepare()
         tested = not self._nobody_is_tested()
         others = [self._prepare_retention(one) for one in recipe.evaluate.retention if tested]
-        recipes.dump(recipe, folder.recipe)  # what is beside it was made by the last that could be followed
+        recipes.dump(recipe, folder.recipe)  # not before: where one is refused, that of what is there stays
         rule = recipe.evaluate
         asked = [rule.split, rule.select, rule.columns, recipes.as_dict(recipe.decode)]
         model = weights.fingerprint(recipe.model.base)

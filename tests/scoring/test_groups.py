@@ -5,7 +5,7 @@ import pytest
 from smallvoice import recipe_file as recipes
 from smallvoice.errors import RecipeError
 from smallvoice.recipe import EvaluateRecipe
-from smallvoice.scoring import groups, hypotheses
+from smallvoice.scoring import groups
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_the_unit_is_the_speaker_else_the_recording() -> None:
     assert groups.units([{"id": "u", "speaker": "S1", "recording": "R1"}]) == [("speaker", "S1")]
     assert groups.units([{"id": "u", "speaker": None, "recording": "R1"}]) == [("recording", "R1")]
     assert groups.units([{"id": "u"}]) == [("utterance", "u")]
-    pooled = [{"id": f"u seed {seed}", hypotheses.UTTERANCE: "u"} for seed in (1, 2)]
+    pooled = [{"id": f"u seed {seed}", groups.UTTERANCE: "u"} for seed in (1, 2)]
     assert groups.units(pooled) == 2 * [("utterance", "u")], "three seeds are no more people than one"
 
 

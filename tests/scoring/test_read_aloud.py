@@ -117,6 +117,12 @@ def test_brackets_and_what_nobody_sees_take_no_words(passage: str, heard: str, w
     assert has_words(passage)
 
 
+def test_what_joins_letters_is_a_part_of_the_word() -> None:
+    """Persian parts a word's ending with a joiner of no width, in the passage and in what Whisper writes."""
+    reading, _ = assess("می\u200cروم", "می\u200cروم", 1.0, "fa")
+    assert (reading.words, reading.substituted, reading.inserted) == (reading.correct, 0, 0)
+
+
 def test_words_correct_per_minute() -> None:
     reading, _ = assess(PASSAGE, "the rabbit ran into the wood", 12.0)
     assert reading.correct_per_minute == pytest.approx(6 / 12 * 60)

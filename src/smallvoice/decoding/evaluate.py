@@ -221,7 +221,8 @@ def _named(ledger: Iterable[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], s
     before: Counter[tuple[str, str]] = Counter()
     for row in ledger:
         place = row["source"], row["where"]
-        yield row, digest(*place, *([before[place]] if before[place] else []))[:16]
+        number = before[place]
+        yield row, (digest(*place, number) if number else digest(*place))[:16]
         before[place] += 1
 
 

@@ -203,7 +203,8 @@ def words_of(
 def split(tokenizer: WhisperTokenizer, text: list[int], language: str | None) -> list[tuple[int, int, int]]:
     """Where each word's tokens begin and end, and where those end that are not punctuation behind it.
 
-    In a language without spaces a word is what one or more tokens write as whole characters.
+    In a language without spaces a word is what one or more tokens write as whole characters. Korean has spaces: it is
+    scored by characters only because where they stand is not agreed on.
     """
     words: list[tuple[int, int, int]] = []
     first = 0

@@ -237,9 +237,7 @@ def _block(a: ErrorCounts, b: ErrorCounts, change: significance.Change) -> dict[
 
 def of_one_seed(rows: list[Row], each: list[_Each]) -> list[_Each]:
     """What belongs to the rows of the first seed: the same sentence twice is no second observation."""
-    return [
-        one for row, one in zip(rows, each, strict=True) if row.get(hypotheses.SEED) == rows[0].get(hypotheses.SEED)
-    ]
+    return [one for row, one in zip(rows, each, strict=True) if row.get(groups.SEED) == rows[0].get(groups.SEED)]
 
 
 def _list(interval: significance.Interval) -> list[float] | None:

@@ -10,6 +10,9 @@ from typing import Any
 Row = dict[str, Any]
 """One utterance of a hypotheses file."""
 
+SEED, UTTERANCE = "pooled seed", "pooled utterance"
+"""Columns of pooled rows: which seed, and the id of the utterance, which then occurs several times."""
+
 MOST_GROUPS = 12
 """A column with more values than these names things, not groups."""
 
@@ -94,7 +97,7 @@ _GROUPINGS: dict[str, Callable[[Row], str | None]] = {
 _NO_GROUP = frozenset(
     {"id", "system", "split", "reference", "hypothesis", "decoded", "speaker", "recording", "age_years", "gender"}
     | {"role", "duration_s", "num_tokens", "avg_logprob", "capped", "synthetic", "flags", "error", "schema_version"}
-    | {"pooled utterance", "beams", "snr_db"}
+    | {UTTERANCE, "beams", "snr_db"}
 )
 
 
@@ -127,7 +130,7 @@ def units(rows: list[Row]) -> list[tuple[str, str]]:
     if num_speakers(rows):
         return [("speaker", UNNAMED if row.get("speaker") is None else str(row["speaker"])) for row in rows]
     return [
-        ("utterance", str(row.get("pooled utterance", row["id"])))
+        ("utterance", str(row.get(UTTERANCE, row["id"])))
         if row.get("recording") is None
         else ("recording", str(row["recording"]))
         for row in rows

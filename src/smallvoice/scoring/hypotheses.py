@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from smallvoice.errors import InputError
-from smallvoice.scoring.groups import Row
+from smallvoice.scoring.groups import SEED, UTTERANCE, Row
 from smallvoice.storage import read_jsonl
 
 _SHOWN = 5
@@ -26,9 +26,6 @@ def is_number(value: Any) -> bool:
 def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
-
-SEED, UTTERANCE = "pooled seed", "pooled utterance"
-"""Columns of pooled rows: which seed, and the id of the utterance, which then occurs several times."""
 
 _TEXT = (_is_text, "missing or not text")
 _TEXT_OR_NULL = (lambda value: value is None or isinstance(value, str), "not text")

@@ -100,9 +100,9 @@ def has_words(passage: str, language: str | None = "en") -> bool:
     return bool(_rules(language).reference(_to_say(passage, language)))
 
 
-_UNSAID = str.maketrans(dict.fromkeys("()[]<>", " ") | dict.fromkeys("\u00ad\u200b\u200c\u200d\u2060\ufeff"))
+_UNSAID = str.maketrans(dict.fromkeys("()[]<>", " ") | dict.fromkeys("\u00ad\u200b\u2060\ufeff"))
 """Brackets, in which Whisper's normaliser expects what nobody said; marks of where a line may break, and of the file's
-beginning, which nobody sees."""
+beginning, which nobody sees. Not the joiners that Persian and Hindi spell with."""
 
 
 def _to_say(passage: str, language: str | None) -> str:

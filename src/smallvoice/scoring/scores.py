@@ -102,14 +102,14 @@ def about(rows: list[Row]) -> dict[str, Any]:
 
 def size(rows: list[Row], positions: list[int]) -> dict[str, int]:
     return {
-        "utterances": len({rows[position].get(hypotheses.UTTERANCE, rows[position]["id"]) for position in positions}),
+        "utterances": len({rows[position].get(groups.UTTERANCE, rows[position]["id"]) for position in positions}),
         "speakers": groups.num_speakers([rows[position] for position in positions]),
     }
 
 
 def num_seeds(rows: list[Row]) -> int:
     """From how many seeds a system's hypotheses are pooled (`hypotheses.pooled`)."""
-    return len({row.get(hypotheses.SEED) for row in rows})
+    return len({row.get(groups.SEED) for row in rows})
 
 
 def unflagged(rows: list[Row]) -> list[int]:
