@@ -73,6 +73,9 @@ def write(tmp_path: Path, text: str) -> Path:
         ("- a\n- b", r":1: a recipe is a mapping"),
         ("a: [", r"not valid YAML"),
         ("a: " + 5000 * "[", r"brackets in brackets without end"),
+        ("corpus: {tiers: &a [*a]}", r"a value that cannot be written down: Circular reference"),
+        (f"train: {{seed: {10**30}}}", r"train\.seed is 1000.* less than 4294967296"),
+        (f"train: {{seed: 0x{4200 * 'f'}}}", r"a value that cannot be written down: Exceeds the limit"),
         ("name: ../up", r"name is '\.\./up'"),
     ],
 )
@@ -82,7 +85,7 @@ def test_mistakes(tmp_path: Path, text: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "meant"), [("EN", "en"), ("eng", "en"), ("en-US", "en"), ('""', None), ("fr", "fr")]
+    ("written", "meant"), [("EN", "en"), ("eng", "en"), ("en-US", "en"), ("English", "en"), ('""', None), ("fr", "fr")]
 )
 def test_a_language_is_as_whisper_calls_it(tmp_path: Path, written: str, meant: str | None) -> None:
     assert recipes.load(write(tmp_path, f"corpus:\n  language: {written}")).corpus.language == meant

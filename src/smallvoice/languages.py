@@ -1,4 +1,4 @@
-"""Languages as Whisper calls them: transcripts have ISO 639-3 (`eng`), regions (`en-US`) or Whisper's own (`en`)."""
+"""Languages as Whisper calls them: transcripts have ISO 639-3 (`eng`), regions (`en-US`), names, or its own codes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,16 @@ _LANGUAGE_TABLE = """
     slo=sk slv=sl sna=sn snd=sd som=so spa=es sqi=sq srp=sr sun=su swa=sw swe=sv swh=sw tam=ta tat=tt tel=te tgk=tg
     tgl=tl tha=th tib=bo tuk=tk tur=tr ukr=uk urd=ur uzb=uz vie=vi wel=cy yid=yi yor=yo yue=yue zho=zh zsm=ms
 """
-_LANGUAGES = dict(pair.split("=") for pair in _LANGUAGE_TABLE.split())
+# Names, of the languages that scoring treats in a way of their own and of the most common others.
+_NAME_TABLE = """
+    arabic=ar burmese=my cantonese=yue castilian=es chinese=zh dutch=nl english=en french=fr german=de hindi=hi
+    italian=it japanese=ja khmer=km korean=ko lao=lo mandarin=zh myanmar=my polish=pl portuguese=pt russian=ru
+    spanish=es swedish=sv thai=th turkish=tr ukrainian=uk
+"""
+_LANGUAGES = dict(pair.split("=") for pair in (_LANGUAGE_TABLE + _NAME_TABLE).split())
 
 
 def language_code(text: str) -> str:
-    """A language as Whisper calls it: `eng` is `en`."""
+    """A language as Whisper calls it: `EN_us`, `eng`, `English` are `en`; what is not known only loses its region."""
     code = text.strip().lower().replace("_", "-").partition("-")[0]
     return _LANGUAGES.get(code, code)

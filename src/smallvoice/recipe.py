@@ -20,6 +20,7 @@ STRICT = ConfigDict(extra="forbid", strict=True, defer_build=True)
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 SplitName = Literal["train", "dev", "test"]
 
@@ -267,7 +268,7 @@ class TrainRecipe:
     """How often dev is decoded, evenly through the run; the last is at the end."""
     checkpoint_every: Count = 25
     """Steps between checkpoints from which a run that was cut off continues."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -327,7 +328,7 @@ class EvaluateRecipe:
     resamples: Count = 10_000
     """Bootstrap resamples over speakers."""
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

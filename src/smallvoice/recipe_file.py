@@ -54,7 +54,11 @@ def build(content: dict[str, Any], where: str = "recipe", lines: dict[tuple[str,
     """
     try:
         # Through JSON: pydantic's strict mode takes a mapping for a dataclass only there.
-        recipe = TypeAdapter(Recipe).validate_json(json.dumps(content, default=str))
+        written = json.dumps(content, default=str)
+    except (ValueError, RecursionError) as error:  # `&a [*a]`; a number of 5,000 digits
+        raise RecipeError(f"{where}: a value that cannot be written down: {error}.") from None
+    try:
+        recipe = TypeAdapter(Recipe).validate_json(written)
     except ValidationError as error:
         raise RecipeError(*(_explain(problem, where, lines or {}) for problem in error.errors())) from None
     if recipe.corpus.split.train + recipe.corpus.split.test == 0:

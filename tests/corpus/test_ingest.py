@@ -327,6 +327,15 @@ def test_nothing_kept(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_what_the_readers_say_is_told_of_nothing_kept_too(tmp_path: Path) -> None:
+    write_lines(tmp_path / "lab" / "table.csv", ["audio,text,speaker", *(f"{n}.wav,one two,{n}" for n in "abcd")])
+    (tmp_path / "lab" / "notes.pdf").write_bytes(b"%PDF")
+    with pytest.raises(
+        InputError, match=r"none of 4 segments .*\n.*Note: lab: 1 other file is not a transcript: notes.pdf"
+    ):
+        prepared(tmp_path / "lab", tmp_path / "out")
+
+
 def test_unchanged_is_not_done_again(lab: Path, tmp_path: Path) -> None:
     first = prepared(lab, tmp_path / "out")
     written = (tmp_path / "out" / "corpus.json").stat().st_mtime_ns

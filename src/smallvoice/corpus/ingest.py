@@ -88,7 +88,7 @@ def prepare(
         settled = _settle(folder, plan)
         assert intake.num_drafted == found.num_items == settled.num_items
         if not settled.num_kept:
-            raise InputError(_nothing_kept(sources, settled))
+            raise InputError(_nothing_kept(sources, settled), *(f"Note: {note}" for note in found.notes))
         synthetic = any(source.synthetic for source in sources)
         facts = {
             "sources": [

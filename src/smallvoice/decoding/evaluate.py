@@ -19,6 +19,7 @@ from smallvoice.decoding import silence
 from smallvoice.decoding.engine import Decoded, Engine, decode_utterances
 from smallvoice.decoding.models import Model, open_model
 from smallvoice.errors import InputError
+from smallvoice.languages import language_code
 from smallvoice.recipe import DecodeRecipe, EvaluateRecipe
 from smallvoice.run_folder import RunFolder
 from smallvoice.scoring.scores import score
@@ -80,7 +81,7 @@ def evaluate(
     utterances = corpus.utterances(split, select)
     model = open_model(model_name, runtime)
     decode = _options(decode or model.decode or DecodeRecipe(), beams)
-    language = language or corpus.facts["language"] or (model.facts.language if model.facts else None)
+    language = language_code(language or corpus.facts["language"] or model.language or "") or None
     engine = model.engine(decode)
     scoring, run = scoring or EvaluateRecipe(), RunFolder(out)
     path = run.hypotheses(model.system, split)

@@ -62,6 +62,11 @@ class Model:
         made_of = self.facts.adapter_sha256 if self.facts else None
         return made_of or (self.key if self.parameters.trainable else None)
 
+    @property
+    def language(self) -> str | None:
+        """What a tuned model was trained for."""
+        return self.facts.language if self.facts else None
+
     def engine(self, decode: DecodeRecipe) -> Engine:
         """What decodes with it."""
         if self.converted is None:

@@ -17,6 +17,7 @@ from smallvoice.decoding.models import Model, open_model
 from smallvoice.decoding.recordings import Identity, Work, held
 from smallvoice.decoding.writers import Transcript
 from smallvoice.errors import InputError, RecipeError, SmallvoiceError, require
+from smallvoice.languages import language_code
 from smallvoice.recipe import DecodeRecipe
 from smallvoice.scoring.read_aloud import assess, has_words
 from smallvoice.storage import SCHEMA_VERSION, digest, no_space_as_error, read_text
@@ -60,7 +61,7 @@ class Transcriber:
         self.decode = model.decode or DecodeRecipe()
         if beams:
             self.decode = replace(self.decode, beams=beams)
-        self.language = language or (model.facts.language if model.facts else None)
+        self.language = language or model.language
         self.formats = [*dict.fromkeys([*(formats or []), "json"])]
         self.passage = passage
         self.engine = model.engine(self.decode)
@@ -183,6 +184,7 @@ def transcriber(
         SmallvoiceError: a format or language that is not known, a model or passage that cannot be read.
     """
     require("faster_whisper", extra="transcribe", why="Finding speech in a recording")
+    language = language_code(language) if language else None
     unknown = [name for name in formats if name not in writers.FORMATS]
     if unknown:
         raise RecipeError(f"--format {', '.join(unknown)}: not known. There are: {', '.join(writers.FORMATS)}.")

@@ -51,7 +51,7 @@ def _of_model(model: Model) -> tuple[dict[str, Any], str]:
     known = {
         "base_model": base if "/" in base else None,  # else it is a folder's, and no name on the hub
         "pipeline_tag": "automatic-speech-recognition",
-        "language": model.facts.language if model.facts else None,
+        "language": model.language,
         "tags": ["whisper", "smallvoice"],
     }
     tuned = ", fine-tuned with smallvoice on speech that is not said here" if model.facts else ""

@@ -219,7 +219,7 @@ def _clips(corpus: Path, model: Model) -> tuple[list[Utterance], str | None]:
     chosen = parity.over_speakers(units, parity.MOST_CLIPS)
     # One row group is in memory at a time, and of it what was chosen stays.
     clips = [clip for place, clip in enumerate(opened.utterances(split)) if place in chosen]
-    language = language or opened.facts["language"] or (model.facts.language if model.facts else None)
+    language = language or opened.facts["language"] or model.language
     return clips, language
 
 

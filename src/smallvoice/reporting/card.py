@@ -13,7 +13,6 @@ from smallvoice.recipe import Recipe
 from smallvoice.reporting import facts
 from smallvoice.run_folder import RunFolder
 from smallvoice.scoring import wording
-from smallvoice.scoring.normalize import code
 from smallvoice.storage import read_json, read_jsonl, write_text
 
 Json = dict[str, Any]
@@ -57,7 +56,7 @@ def _metadata(recipe: Recipe, shown: Json, comparison: Json | None) -> Json:
         "base_model": recipe.model.base if "/" in shown["model"]["base"] else None,  # else it is no name on the hub
         "library_name": "peft" if recipe.model.save_rank else _LIBRARIES.get(recipe.model.strategy, "peft"),
         "pipeline_tag": "automatic-speech-recognition",
-        "language": code(recipe.corpus.language) or None,
+        "language": recipe.corpus.language,
         "tags": ["whisper", "smallvoice", recipe.model.strategy],
         "metrics": ["wer"],
     }

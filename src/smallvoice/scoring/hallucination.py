@@ -12,10 +12,10 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
+from smallvoice.languages import language_code
 from smallvoice.scoring import hypotheses
 from smallvoice.scoring.alternatives import first_choice
 from smallvoice.scoring.function_words import another_language
-from smallvoice.scoring.normalize import code
 from smallvoice.scoring.scored import Scored
 
 COMPRESSION_RATIO = 2.4
@@ -101,12 +101,12 @@ def _too_fast(words: int, duration_s: float | None) -> bool:
 
 def _foreign(text: str, language: str | None) -> bool:
     """Whether more than half of the letters are of another script than the language's."""
-    scripts = _SCRIPTS_OF.get(code(language) or "en")
+    scripts = _SCRIPTS_OF.get(language_code(language or "en"))
     letters = [unicodedata.name(character, "") for character in text if character.isalpha()]
     return scripts is not None and sum(not name.startswith(scripts) for name in letters) > len(letters) / 2
 
 
 def _another_language(heard: list[str], said: list[str], language: str | None) -> bool:
     """Whether the small words are those of another language, and the reference's are not."""
-    expected = code(language) or "en"
+    expected = language_code(language or "en")
     return another_language(heard, expected) is not None and another_language(said, expected) is None

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 
+from smallvoice.languages import language_code
 from smallvoice.scoring import spoken_english
 from smallvoice.scoring.alternatives import Token, first_choice, parse
 
@@ -61,49 +62,12 @@ def for_language(language: str | None) -> Normaliser:
 
 def is_english(language: str | None) -> bool:
     """Null, the language unknown, is taken for English."""
-    return language is None or code(language) == "en"
+    return language is None or language_code(language) == "en"
 
 
 def is_spaced(language: str | None) -> bool:
     """Whether a language is written with spaces between its words."""
-    return code(language) not in WITHOUT_SPACES
-
-
-def code(language: str | None) -> str:
-    """`EN_us`, `eng` and `English` → `en`; what is not known stays as it is, without its region."""
-    primary = re.split(r"[-_]", (language or "").strip().lower())[0]
-    return _CODES.get(primary, primary)
-
-
-_CODES = {
-    name: code
-    for code, names in {
-        "en": "eng english",
-        "zh": "zho chi cmn chinese mandarin",
-        "yue": "cantonese",
-        "ja": "jpn japanese",
-        "ko": "kor korean",
-        "th": "tha thai",
-        "lo": "lao",
-        "my": "mya bur burmese myanmar",
-        "km": "khm khmer",
-        "de": "deu ger german",
-        "fr": "fra fre french",
-        "es": "spa spanish castilian",
-        "it": "ita italian",
-        "pt": "por portuguese",
-        "nl": "nld dut dutch",
-        "sv": "swe swedish",
-        "pl": "pol polish",
-        "tr": "tur turkish",
-        "ru": "rus russian",
-        "uk": "ukr ukrainian",
-        "ar": "ara arabic",
-        "hi": "hin hindi",
-    }.items()
-    for name in names.split()
-}
-"""Names and three-letter codes (ISO 639-2 and -3) of languages that scoring treats in a way of their own."""
+    return language_code(language or "") not in WITHOUT_SPACES
 
 
 def _verbatim(text: str) -> str:
