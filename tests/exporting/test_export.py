@@ -203,6 +203,11 @@ def test_mistakes_are_said(tiny_models: dict[str, Path], arguments: dict[str, st
         using.export(str(tiny_models["english"]), **arguments)
 
 
+def test_a_run_on_a_corpus_elsewhere_asks_for_it(tuned_run: Path) -> None:
+    with pytest.raises(RecipeError, match=r"has no corpus in it: .*--corpus"):
+        using.export(str(tuned_run), "huggingface")
+
+
 @pytest.mark.parametrize("precision", ["f16", "q8_0"])
 def test_the_file_for_whisper_cpp_holds_every_tensor(
     tiny_models: dict[str, Path], tmp_path: Path, precision: str

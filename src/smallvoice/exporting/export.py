@@ -107,10 +107,13 @@ def export(
         raise RecipeError(
             f"{model_name}: bottleneck adapters do not merge into the model, so no other runtime takes them."
         )
-    out = out or (RunFolder(model.run).path / "exports" if model.run else None)
-    corpus = corpus or (RunFolder(model.run).corpus if model.run else None)
-    if out is None or corpus is None:
+    run = RunFolder(model.run) if model.run else None
+    out = out or (run.path / "exports" if run else None)
+    if out is None:
         raise RecipeError(f"{model_name} is no run: say where it goes (--out) and what to check it with (--corpus).")
+    corpus = corpus or (run.corpus if run and run.corpus.is_dir() else None)
+    if corpus is None:
+        raise RecipeError(f"{model_name} has no corpus in it: say what to check the export with (--corpus).")
     clips, language = _clips(corpus, model)
     out.mkdir(parents=True, exist_ok=True)
     with locked(out):
