@@ -287,6 +287,16 @@ def test_splits_that_a_source_brings(tmp_path: Path) -> None:
     assert "The source brings no dev split: it is taken from its train split." in result.facts["notes"]
 
 
+def test_who_has_no_split_where_the_source_gives_one_to_all_others(tmp_path: Path) -> None:
+    given = [("a", "train"), ("b", "dev"), ("c", "test"), ("d", "")]
+    for name, _ in given:
+        write_audio(tmp_path / "lab" / f"{name}.wav", noise(0.5, ord(name)))
+    lines = [f"{name}.wav,one,{name},{split}" for name, split in given]
+    write_lines(tmp_path / "lab" / "t.csv", ["file,text,speaker,split", *lines])
+    prepared(tmp_path / "lab", tmp_path / "out")
+    assert sorted(row.split for row in rows(tmp_path / "out")) == ["dev", "test", "train", "train"]
+
+
 def test_a_leak_that_the_source_brings_is_said(tmp_path: Path) -> None:
     write_kaldi(tmp_path / "lab" / "train", children(6))
     write_kaldi(tmp_path / "lab" / "test", children(1))
@@ -548,3 +558,13 @@ def test_real_children(shared_data: Path, tmp_path: Path) -> None:
     strata = read_json(tmp_path / "out" / "split.json")["strata"]
     assert all(stratum["test"] >= 1 for stratum in strata)
     assert "0001" not in json.dumps(read_json(tmp_path / "out" / "split.json")["splits"]).replace("S0001", "")
+
+
+def test_a_link_stays_one_and_a_private_folder_private(lab: Path, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir(mode=0o700)
+    (tmp_path / "out").symlink_to("disk")
+    for margin_s in (0.1, 0.2):
+        prepared(lab, tmp_path / "out", margin_s=margin_s)
+        assert (tmp_path / "out").is_symlink() and (tmp_path / "disk" / "corpus.json").is_file()
+        assert (tmp_path / "disk").stat().st_mode & 0o777 == 0o700
+    assert {path.name for path in tmp_path.iterdir()} == {"lab", "disk", "out"}

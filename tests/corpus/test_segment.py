@@ -164,3 +164,11 @@ def test_joining_keeps_to_one_speaker_its_pauses_and_the_limit() -> None:
     assert join(segments, join_s=10, pause_s=1) == [[0, 1], [2], [3], [4, 5], [6], [7]]
     assert join(segments, join_s=0, pause_s=1) == [[number] for number in range(8)]
     assert join((Segment(where="a:1", text="x"),), join_s=10, pause_s=1) == [[0]]
+
+
+def test_what_has_no_times_is_nobodys_neighbour() -> None:
+    """A line that nobody timed must not mark, and cut short, all others of its recording."""
+    first, lost, last = _cut((1, 2), (None, None), (3, 4))
+    assert _reason(lost) == "no times"
+    assert (_span_s(first), _span_s(last)) == ((0.9, 2.1), (2.9, 4.1))
+    assert all(isinstance(found, Cut) and not found.flags for found in (first, last))

@@ -40,6 +40,7 @@ def replacing_folder(out: Path) -> Iterator[Path]:
         InputError: another process is building the same folder.
         ResourceError: the disk is full.
     """
+    out = Path(os.path.realpath(out))  # of a link the folder that it leads to is replaced, not the link
     building = out.with_name(f".{out.name}.building")
     replaced = out.with_name(f".{out.name}.replaced")
     with no_space_as_error(out):
@@ -58,6 +59,7 @@ def replacing_folder(out: Path) -> Iterator[Path]:
                 yield building
                 _sync(building)
                 if out.exists():
+                    shutil.copymode(out, building)  # a folder that others may not read stays one
                     out.rename(replaced)
                 building.rename(out)
             finally:

@@ -81,7 +81,7 @@ def prepare(
     known = _known_places(out, recipe.split)
     if found.units and not known:
         # Better said now than after hours of decoding.
-        split.require_enough(len(found.units), _shares(recipe.split))
+        split.require_enough(len(found.units), _shares(recipe.split), set().union(*found.brings.values()))
     with replacing_folder(out) as folder:
         intake = _take_in(recipe, selection, sources, found, pseudonyms, folder, report)
         plan = _plan(recipe.split, intake, known)

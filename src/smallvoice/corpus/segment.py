@@ -160,7 +160,7 @@ def cut(
     alone = len(segments) == 1
     spans = [_own_span(segment, num_samples, alone) for segment in segments]
     # What cannot be cut itself (too long for Whisper) is heard all the same.
-    heard = [_heard(segment, num_samples) for segment in segments]
+    heard = [_heard(segment, num_samples, alone) for segment in segments]
     neighbours = _Neighbours([span for span in heard if span is not None])
     margin = to_samples(margin_s)
     longest = to_samples(max_segment_s)
@@ -192,10 +192,10 @@ def cut(
     return cuts
 
 
-def _heard(segment: Segment, num_samples: int) -> tuple[int, int] | None:
-    """Where a segment is heard, whether or not it can be cut."""
+def _heard(segment: Segment, num_samples: int, alone: bool) -> tuple[int, int] | None:
+    """Where a segment is heard, whether or not it can be cut; None where nobody knows."""
     if segment.start_s is None and segment.end_s is None:
-        return (0, num_samples)
+        return (0, num_samples) if alone else None
     start = 0 if segment.start_s is None else max(to_samples(segment.start_s), 0)
     end = num_samples if segment.end_s is None else min(to_samples(segment.end_s), num_samples)
     return (start, end) if start < end else None

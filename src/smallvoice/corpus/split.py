@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import floor
@@ -114,7 +114,8 @@ def plan(
         # A group is where its first known member is; who is known elsewhere stays there, and is a leak.
         at = {group[0].name: known[unit.name] for group in groups for unit in group[::-1] if unit.name in known}
         if not all(group[0].name in at for group in groups):
-            require_enough(len(groups), shares, len(new))
+            brought = {split for unit in everyone for split in unit.brought}
+            require_enough(len(groups), shares, brought, len(new))
         new_places = assign([group[0] for group in groups], shares, at)
     placed = {unit.name: new_places[group[0].name] for group in groups for unit in group}
     if by == "strata":
@@ -193,16 +194,19 @@ def _of_folds(units: list[Unit], fold: int, num_folds: int) -> dict[str, str]:
     return {unit.name: role.get(number % num_folds, "train") for number, unit in dealt}
 
 
-def require_enough(num_units: int, shares: Mapping[str, float], num_speakers: int | None = None) -> None:
+def require_enough(
+    num_units: int, shares: Mapping[str, float], brought: Collection[str] = (), num_speakers: int | None = None
+) -> None:
     """See that every split can get someone.
 
     Args:
+        brought: splits that the sources fill themselves.
         num_speakers: how many there are, where some share recordings and so make fewer units.
 
     Raises:
         InputError: fewer units than splits to fill.
     """
-    num_splits = sum(share > 0 for share in shares.values())
+    num_splits = sum(share > 0 and name not in brought for name, share in shares.items())
     if num_units < num_splits and num_speakers is not None and num_speakers >= num_splits:
         raise InputError(
             f"{num_speakers} speakers share recordings or sessions, which makes {num_units} groups that stay "

@@ -319,3 +319,11 @@ def test_a_real_daylong_recording(shared_data: Path) -> None:
     assert (last.text, last.start_s, last.end_s) == ("I think", 126.586, 136.789)
     assert last.extra["postcodes"] == ["id"]
     assert {segment.speaker for segment in document.segments} == {"vandam:MOT", "VanDam-Daylong/Natasha"}
+
+
+def test_two_transcripts_in_a_file_are_not_taken_for_one(tmp_path: Path) -> None:
+    one = "@UTF8\n@Begin\n@Participants:\tCHI {} Target_Child\n*CHI:\tone .\n@End\n"
+    path = tmp_path / "a.cha"
+    path.write_text(one.format("Fay") + one.format("Gus"), encoding="utf-8")
+    with pytest.raises(Unreadable, match=r"^a\.cha:7: several transcripts in a file: "):
+        READER.parse(path, "a.cha", CorpusRecipe())

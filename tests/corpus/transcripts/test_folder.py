@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.corpus.corpora import dropped, noise, prepared, rows, write_audio, write_lines
@@ -125,6 +126,23 @@ def test_a_damaged_transcript_costs_itself_alone(tmp_path: Path) -> None:
     prepared(tmp_path, tmp_path.parent / "out")
     assert len(rows(tmp_path.parent / "out")) == 4
     assert list(dropped(tmp_path.parent / "out")) == ["b.eaf"]
+
+
+@pytest.mark.parametrize("name", ["b.txt", "b.csv", "b.cha"])
+def test_a_file_that_may_not_be_read_is_a_transcript_by_its_name(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_lines(tmp_path / name, ["words"])
+    opened = Path.open
+
+    def refused(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path.name == name:
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refused)
+    _, problems, _ = _items(tmp_path)
+    assert problems == {name: "cannot be read"}
 
 
 def test_a_namesake_in_another_folder_is_another_recording(tmp_path: Path) -> None:

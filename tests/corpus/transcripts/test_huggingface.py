@@ -11,6 +11,7 @@ from hypothesis import given
 from tests.corpus.corpora import noise, prepared, write_audio, write_kaldi
 from tests.corpus.transcripts.damage import damage, mutated
 
+from smallvoice.corpus import transcripts
 from smallvoice.corpus.transcripts import huggingface
 from smallvoice.corpus.transcripts.document import Unreadable
 from smallvoice.corpus.transcripts.huggingface import embedded_audio
@@ -192,6 +193,13 @@ def test_prepared_corpora_are_left_alone(tmp_path: Path) -> None:
     prepared(tmp_path / "source", tmp_path / "out" / "corpus")
     assert list((tmp_path / "out" / "corpus").glob("*.parquet"))
     assert not huggingface.recognises(tmp_path / "out") and not huggingface.recognises(tmp_path / "out" / "corpus")
+
+
+def test_transcripts_beside_the_tables_are_not_lost_in_silence(tmp_path: Path) -> None:
+    write(tmp_path / "old" / "train.parquet", table(2))
+    (tmp_path / "a.cha").write_text("@Begin\n*CHI:\tone .\n@End\n", encoding="utf-8")
+    found = [item for item in transcripts.read(tmp_path, CorpusRecipe()) if isinstance(item, Problem)]
+    assert [(item.where, item.reason) for item in found] == [("a.cha", "another kind of transcript")]
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "arrow"])

@@ -76,6 +76,7 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
         cut(supervision(), recording=recording(source("sox a.sph -t wav - |", "command"))),
         cut(supervision(), recording=recording(source("https://example.org/a.wav", "url"))),
         cut(supervision(), recording=recording()),
+        cut(supervision(), recording={**recording(source("a.wav")), "transforms": [{"name": "Speed", "kwargs": {}}]}),
         cut(),
         cut(supervision(text="")),
         cut(supervision(start="soon")),
@@ -89,11 +90,12 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
     ]
     document = read(tmp_path, *rows)
     assert [segment.text for segment in document.segments] == ["good"]
-    reasons = ["not a file", "not a file", "no audio named", "no text", "no text", "bad line", "mixed cut", "bad line"]
+    reasons = ["not a file", "not a file", "no audio named", "recording is transformed"]
+    reasons += ["no text", "no text", "bad line", "mixed cut", "bad line"]
     assert [problem.reason for problem in document.problems] == reasons
-    assert [problem.where for problem in document.problems] == [f"cuts.jsonl.gz:{line}" for line in range(1, 9)]
+    assert [problem.where for problem in document.problems] == [f"cuts.jsonl.gz:{line}" for line in range(1, 10)]
     lost = [problem.segment.text for problem in document.problems if problem.segment]
-    assert lost == ["hello there", "hello there", "hello there", "", "hello there", "mixed words"]
+    assert lost == [*4 * ["hello there"], "", "hello there", "mixed words"]
 
 
 def test_supervisions_beside_recordings(tmp_path: Path) -> None:

@@ -193,3 +193,11 @@ def test_damaged_parts(tmp_path: Path) -> None:
 @given(data=mutated(VALID))
 def test_damaged_zip(tmp_path: Path, data: bytes) -> None:
     survives(READER, tmp_path / "a.xlsx", data)
+
+
+def test_a_sheet_that_could_be_read_too_is_not_lost_in_silence(tmp_path: Path) -> None:
+    rows: list[list[object]] = [["file", "text"], ["a.wav", "one"], ["b.wav", "#N/A"]]
+    document = read(tmp_path, workbook(first=rows, second=rows, notes=[["nothing"]]))
+    assert [segment.text for segment in document.segments] == ["one", ""], "a formula that failed is no text"
+    found = [(problem.where, problem.reason) for problem in document.problems]
+    assert found == [("a.xlsx#second:2", "sheet not read"), ("a.xlsx#second:3", "sheet not read")]

@@ -79,7 +79,8 @@ def test_forms_and_encodings(
     data = mark + form(ANNA).replace("\n", newline).encode(encoding)
     document = _parse(tmp_path / "a.TextGrid", data)
     assert _labels(document) == PLAIN
-    assert not document.problems and not document.notes
+    assert not document.problems
+    assert bool(document.notes) == (encoding == "latin-1"), "what had to be guessed is said"
     segment = document.segments[1]
     assert (segment.tier, segment.speaker, segment.role) == ("anna", "anna", None)
 
@@ -199,12 +200,13 @@ def test_words_of_nobody_go_with_the_tier_that_says_the_same(tmp_path: Path) -> 
     assert [_words(segment) for segment in document.segments] == [["the", "cat"], ["sat", "down"]]
     whole = ("quality", [(0.0, 9.0, "good, some noise")])
     document = _parse(tmp_path / "a.TextGrid", long_form(whole, ("words", WORDS)))
-    assert [segment.text for segment in document.segments if segment.tier == "words"] == [word[2] for word in WORDS]
+    assert [segment.text for segment in document.segments if segment.tier == "words"] == ["the", "cat", "sat", "down"]
 
 
 def test_words_alone_are_segments(tmp_path: Path) -> None:
     document = _parse(tmp_path / "a.TextGrid", long_form(("mia - words", WORDS), ("mia - phones", PHONES)))
-    assert [segment.text for segment in document.segments] == [word[2] for word in WORDS]
+    assert [segment.text for segment in document.segments] == ["the", "cat", "sat", "down"], "a pause is no word"
+    assert _reasons(document) == {"no words": 1, "tier of phones": 2}
     assert {segment.speaker for segment in document.segments} == {"mia"}
 
 
@@ -285,3 +287,10 @@ def test_real_files_as_praatio_reads_them(shared_data: Path) -> None:
             if entry[-1].strip()
         )
         assert found == expected, path.name
+
+
+def test_times_with_a_comma_and_letters_of_windows(tmp_path: Path) -> None:
+    text = short_form(("anna", [(0.0, 1.5, "don’t"), (1.5, 2.9, "café")])).replace("1.5", "1,5").replace("2.9", "2,9")
+    document = _parse(tmp_path / "a.TextGrid", text.encode("cp1252"))
+    assert _labels(document) == [(0.0, 1.5, "don’t"), (1.5, 2.9, "café")]
+    assert "Windows-1252" in document.notes[0]

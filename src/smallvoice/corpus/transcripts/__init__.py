@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from smallvoice.corpus.transcripts import folder, formats, huggingface, kaldi
-from smallvoice.corpus.transcripts.files import walk
-from smallvoice.corpus.transcripts.segment import Item, Note, Reader
+from smallvoice.corpus.transcripts.files import relative, walk
+from smallvoice.corpus.transcripts.segment import Item, Problem, Reader
 from smallvoice.errors import InputError
 from smallvoice.recipe import CorpusRecipe
 
@@ -26,10 +26,10 @@ def read(path: Path, recipe: CorpusRecipe) -> Iterator[Item]:
         yield from folder.read(path, recipe)
         return
     yield from reader.read(path, recipe)
-    unread = [file.name for file in walk(path) if _is_called_a_transcript(file)]
-    if unread:
-        shown = ", ".join(unread[:5])
-        yield Note(message=f"read as {reader.name} alone; {len(unread)} other transcripts in it are not: {shown}")
+    for file in walk(path):
+        if _is_called_a_transcript(file):
+            detail = f"the folder is read as {reader.name}: give this file's own folder as another source"
+            yield Problem(where=relative(file, path), reason="another kind of transcript", detail=detail)
 
 
 def reader_of(path: Path, recipe: CorpusRecipe = CorpusRecipe()) -> Reader | None:

@@ -56,6 +56,11 @@ def parse(path: Path, where: str, recipe: CorpusRecipe) -> Document:
     blocks = list(_blocks(_text(path, where, notes)))
     if not any(block.text.startswith("@") or _MAIN_LINE.match(block.text) for block in blocks):
         raise Unreadable(where, "not CHAT", "neither a header (@Begin) nor an utterance (*CHI:)")
+    begins = [block.line for block in blocks if block.text.startswith("@Begin")]
+    if len(begins) > 1:
+        raise Unreadable(
+            f"{where}:{begins[1]}", "several transcripts in a file", "its headers would be everybody's; part it"
+        )
     headers = Headers(where)
     headers.read(block.text for block in blocks if block.text.startswith("@"))
     transcript = _Transcript(where, headers, target=recipe.chat_text == "target")

@@ -134,7 +134,7 @@ def numbered_lines(path: Path, where: str) -> Iterator[tuple[int, str | None]]:
 
 
 def text_and_notes(path: Path, where: str) -> tuple[str, tuple[str, ...]]:
-    """The whole file as text; what is neither UTF-8 nor UTF-16 is read as Latin-1, and a note says so.
+    """The whole file as text; what is neither UTF-8 nor UTF-16 is read as Windows-1252, and a note says so.
 
     Raises:
         Unreadable: it cannot be opened, is empty, too large, or not text.
@@ -147,8 +147,8 @@ def text_and_notes(path: Path, where: str) -> tuple[str, tuple[str, ...]]:
             raise
         if b"\0" in read_bytes(path, where):
             raise Unreadable(where, "not text", "it holds zero bytes") from None
-        text = read_text(path, where, fallback="latin-1")
-        notes = (f"not UTF-8 ({error.detail}): read as Latin-1.",)
+        text = read_text(path, where, fallback="cp1252")
+        notes = (f"not UTF-8 ({error.detail}): read as Windows-1252 (Latin-1).",)
     if "\0" in text:
         raise Unreadable(where, "not text", "it holds zero bytes")
     return text, notes

@@ -63,7 +63,7 @@ def detect(path: Path, recipe: CorpusRecipe) -> FileReader | None:
         head = head_of(path)
     except Unreadable:  # its reader will say so
         suffix = path.suffix.lower()
-        return next((reader for reader in FILE_READERS if suffix in reader.suffixes and reader.sure_of_name), None)
+        return next((reader for reader in FILE_READERS if suffix in reader.suffixes), None)
     if recipe.format:
         reader = by_name(recipe.format)
         return reader if head.suffix in reader.suffixes or reader.recognises(head) else None

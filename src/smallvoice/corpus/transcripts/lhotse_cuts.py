@@ -217,6 +217,8 @@ def _audio(recording: dict[str, Any] | None, recording_id: str, channel: object)
     if recording is None:
         named = _Audio(recording_id, own)
         return named if recording_id else _Audio(None, own, "no audio named", "neither a recording nor its id")
+    if recording.get("transforms"):  # its times are those of audio that nobody has: another speed, another level
+        return _Audio(None, own, "recording is transformed", text_of(recording["transforms"])[:80])
     sources = recording.get("sources")
     sources = [source for source in sources if _is(source)] if isinstance(sources, list) else []
     if own is None and len(sources) > 1:

@@ -16,6 +16,7 @@ import openpyxl
 
 from smallvoice.corpus.transcripts.columns import chosen, document_of, guessed, header_of, text_of
 from smallvoice.corpus.transcripts.document import Document, FileReader, Head, Unreadable
+from smallvoice.corpus.transcripts.segment import Problem
 from smallvoice.recipe import CorpusRecipe
 
 MAX_BYTES = 256 * 2**20
@@ -26,6 +27,8 @@ _MAX_PART = 16 * 2**20
 _MAX_ROW = 1_048_576
 _MAX_COLUMNS = 1024
 _HEADER_ROWS = 10
+_ERRORS = frozenset({"#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!"})
+"""What stands in a cell whose formula failed."""
 _CHUNK = 2**20
 
 Rows = list[tuple[int, Sequence[object]]]
@@ -62,7 +65,14 @@ def parse(path: Path, where: str, recipe: CorpusRecipe) -> Document:
     found = [(number, dict(zip(header, cells, strict=False))) for number, cells in rows[has_header:]]
     others = [name for name, _ in sheets if name != title]
     notes = (f"of {len(sheets)} sheets {title!r} is read, not {', '.join(others[:5])}.",) if others else ()
-    return document_of(columns, found, (), where, notes)
+    detail = f"of this workbook {title!r} is read; save this sheet as a workbook of its own"
+    unread = [
+        Problem(where=f"{where}#{name}:{number}", reason="sheet not read", detail=detail)
+        for name in dict.fromkeys(usable)
+        if name != title
+        for number, _ in _sheets(path, where, only=name)[name][1:]
+    ]
+    return document_of(columns, found, unread, where, notes)
 
 
 def _names(rows: Rows) -> list[str]:
@@ -94,7 +104,7 @@ def _rows(sheet: Any, where: str, limit: int | None) -> Rows:
             found = f"row {number} of {sheet.title!r} has {len(cells)} columns"
             raise Unreadable(where, "damaged spreadsheet", found)
         if any(text_of(cell) for cell in cells):
-            rows.append((number, cells))
+            rows.append((number, ["" if cell in _ERRORS else cell for cell in cells]))
         if limit is not None and number >= limit:
             break
     return rows

@@ -17,20 +17,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from smallvoice.corpus.transcripts import people, tiers
-from smallvoice.corpus.transcripts.document import Document, FileReader, Head, Unreadable, head_of, read_text
+from smallvoice.corpus.transcripts.document import Document, FileReader, Head, Unreadable, head_of
+from smallvoice.corpus.transcripts.fields import text_and_notes
 from smallvoice.corpus.transcripts.segment import Problem, Segment, Word, number
 from smallvoice.recipe import CorpusRecipe
 
 _HEADER_CHARACTERS = 400
 _HEADER = re.compile(r'[^\r\n]*\booTextFile\b[^\r\n]*[\r\n]\s*[^\r\n"]*"?TextGrid\b"?')
-_NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?")
+_NUMBER = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]*)?(?:[eE][+-]?[0-9]+)?")  # a comma: not Praat's own
 _UNDEFINED = "--undefined--"
 _NUMBER_CHARACTERS = 40
 """No number is longer in Praat either."""
 _SIZES = {"IntervalTier": 2, "TextTier": 1}
 """Class of a tier -> the times of each of its labels."""
-_SILENT = frozenset({"<eps>", "<sil>", "sil", "sp", "<p:>", "<p>"})
-"""How aligners mark a pause on a tier of words."""
+_SILENT = frozenset({"<eps>", "<sil>", "sil", "sp", "<p:>", "<p>", "spn", "<spn>"})
+"""How aligners mark on a tier of words a pause, and what they take for no word."""
 _MOST_TIERS = 50
 """Among more tiers than this, words that name no speaker are compared with none."""
 _SHOWN = 200
@@ -55,7 +56,7 @@ def parse(path: Path, where: str, recipe: CorpusRecipe) -> Document:
     """
     if head_of(path).data.startswith(b"ooBinaryFile"):
         raise Unreadable(where, "binary TextGrid", "open it in Praat and save it with Save as text file")
-    text = read_text(path, where, fallback="latin-1")
+    text, of_text = text_and_notes(path, where)
     start = len(text) - len(text.lstrip())
     header = _HEADER.match(text[start : start + _HEADER_CHARACTERS])
     if header is None:
@@ -71,7 +72,7 @@ def parse(path: Path, where: str, recipe: CorpusRecipe) -> Document:
         kept, lost = choice.sort(tier)
         segments += kept
         problems += lost
-    return Document(segments=tuple(segments), problems=tuple(problems), notes=tuple(grid.notes()))
+    return Document(segments=tuple(segments), problems=tuple(problems), notes=(*of_text, *grid.notes()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ def _tokens(text: str, position: int) -> Iterator[_Token]:
             position = whole.end() if whole else start + 1
             plain = _NUMBER.match(text, start, min(position, start + _NUMBER_CHARACTERS))
             if plain or text.startswith(_UNDEFINED, start):
-                yield _Token(number(plain.group()) if plain else None, line, False)
+                yield _Token(number(plain.group().replace(",", ".")) if plain else None, line, False)
 
 
 def _string(text: str, start: int) -> tuple[str, int, bool]:
@@ -270,10 +271,12 @@ class _Choice:
         if tier in self.reasons:
             reason = self.reasons[tier]
             return [], [_problem(segment, reason, f"tier {tier.name}") for segment in tier.segments]
-        segments = tier.segments
+        marks = _SILENT if tiers.parts(tier.name)[1] in tiers.WORDS else frozenset[str]()
+        segments = [segment for segment in tier.segments if segment.text not in marks]
+        silent = [segment for segment in tier.segments if segment.text in marks]
         for words in self.words.get(tier, []):
             segments = _with_words(segments, words.segments)
-        return segments, []
+        return segments, [_problem(segment, "no words", "an aligner's mark of silence") for segment in silent]
 
 
 def _is_phones(tier: _Tier) -> bool:
