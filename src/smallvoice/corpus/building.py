@@ -34,7 +34,8 @@ def check_room(folder: Path) -> None:
 def replacing_folder(out: Path) -> Iterator[Path]:
     """Yield an empty folder beside `out`; put it in the place of `out` if all went well, else remove it.
 
-    A killed process leaves its unfinished folder behind; the next one with the same `out` removes it.
+    A killed process leaves its unfinished folder behind; the next one with the same `out` removes it. A link stays one,
+    and who may read the folder may read the new one.
 
     Raises:
         InputError: another process is building the same folder.
@@ -54,12 +55,14 @@ def replacing_folder(out: Path) -> Iterator[Path]:
             _restore(out, replaced)
             shutil.rmtree(replaced, ignore_errors=True)
             _empty(building)
+            if out.exists():
+                building.chmod(0o700)  # until it takes over the mode of what it replaces
             try:
                 check_room(building)
                 yield building
                 _sync(building)
                 if out.exists():
-                    shutil.copymode(out, building)  # a folder that others may not read stays one
+                    shutil.copymode(out, building)
                     out.rename(replaced)
                 building.rename(out)
             finally:

@@ -58,9 +58,8 @@ def parse(path: Path, where: str, recipe: CorpusRecipe) -> Document:
         raise Unreadable(where, "not CHAT", "neither a header (@Begin) nor an utterance (*CHI:)")
     begins = [block.line for block in blocks if block.text.startswith("@Begin")]
     if len(begins) > 1:
-        raise Unreadable(
-            f"{where}:{begins[1]}", "several transcripts in a file", "its headers would be everybody's; part it"
-        )
+        mend = "their headers would be mixed: make a file of each @Begin to @End"
+        raise Unreadable(f"{where}:{begins[1]}", "several transcripts in a file", mend)
     headers = Headers(where)
     headers.read(block.text for block in blocks if block.text.startswith("@"))
     transcript = _Transcript(where, headers, target=recipe.chat_text == "target")
