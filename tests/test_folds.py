@@ -97,6 +97,11 @@ def test_pooled_result_has_a_report(finished: Path) -> None:
     page = RunFolder(finished).report.read_text(encoding="utf-8")
     assert "7 speakers" in page
     assert "anna" not in page
+    card = RunFolder(finished).card.read_text(encoding="utf-8")
+    for text in (page, card):
+        assert "saw none of the utterances" in " ".join(text.split())
+        assert f"smallvoice run recipe.yaml --folds {FOLDS}" in text
+    assert "holds no model" in card and "THIS_FOLDER" not in card
 
 
 def test_a_second_call_trains_nothing(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -148,6 +153,26 @@ def test_more_folds_than_speakers_leave_nothing_in_the_way(
         folds.run_folds(recipe, tmp_path, 9)
     assert not (tmp_path / "folds.json").exists()
     folds._require_same_kind(tmp_path, FOLDS)
+
+
+def test_a_fold_that_tests_nobody_who_is_wanted_is_refused_first(
+    tiny_models: dict[str, Path], source: Path, tmp_path: Path
+) -> None:
+    recipe = make_recipe(tiny_models["english"], source)
+    recipe = replace(recipe, evaluate=replace(recipe.evaluate, select="age_years < 6"))
+    with pytest.raises(InputError, match=r"Fold \d tests nobody of evaluate.select, age_years < 6"):
+        folds.run_folds(recipe, tmp_path, FOLDS)
+    assert not list(tmp_path.glob("fold-*/adapter"))
+
+
+def test_folds_whose_pseudonyms_are_others_are_refused(finished: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(finished, tmp_path / "out"))
+    table = out / "fold-2" / "corpus" / "speakers.csv"
+    text = table.read_text(encoding="utf-8")
+    table.write_text(text.replace("S0001", "S").replace("S0002", "S0001").replace("S,", "S0002,"), encoding="utf-8")
+    assert table.read_text(encoding="utf-8") != text
+    with pytest.raises(InputError, match=r"fold-2: was prepared when .* not those of fold-1"):
+        folds.run_folds(recipes.load(out / "recipe.yaml"), out, FOLDS)
 
 
 def test_too_few_folds(tmp_path: Path) -> None:

@@ -19,6 +19,9 @@ from typing import Any
 
 from smallvoice import judging, pipeline, verbs
 from smallvoice import recipe_file as recipes
+from smallvoice.corpus.pseudonyms import Pseudonyms
+from smallvoice.corpus.select import parse
+from smallvoice.corpus.utterance import open_corpus
 from smallvoice.errors import Finding, InputError, RecipeError
 from smallvoice.recipe import Recipe, SplitName
 from smallvoice.run_folder import FOLDS, RunFolder
@@ -103,15 +106,40 @@ def _prepare_all(parts: list[Recipe], folders: list[RunFolder], data: Path | Non
         names = part.corpus.source
         sources = [names] if isinstance(names, str) else names
         verbs.prepare(sources, folder.corpus, recipe=part.corpus, data=data, rehash=rehash)
+        _require_tested(part, folder, fold)
         units = _units(folder)
         tested.update(units.get(SPLIT, set()))
         everyone |= set().union(*units.values())
+    _require_same_names(folders)
     wrong = sorted(unit for unit in everyone if tested[unit] != 1)
     if wrong:
         raise InputError(
             f"{wording.count(len(wrong), 'speaker')} would not be tested exactly once ({', '.join(wrong[:5])}): the "
             "sources bring splits of their own, which are kept. Give the recordings without train and test folders."
         )
+
+
+def _require_tested(recipe: Recipe, folder: RunFolder, fold: int) -> None:
+    """See that a fold tests somebody of whom scores are wanted."""
+    if (select := recipe.evaluate.select) is None:
+        return
+    wish = parse(select)
+    rows = open_corpus(folder.corpus).columns(SPLIT, sorted(wish.columns | {"id"})).to_pylist()
+    if not any(map(wish.accepts, rows)):
+        raise InputError(f"Fold {fold} tests nobody of evaluate.select, {select}: take fewer folds, or select more.")
+
+
+def _require_same_names(folders: list[RunFolder]) -> None:
+    """See that a pseudonym is one person in all folds: one prepared at another time may number newcomers otherwise."""
+    names: dict[tuple[str, str, str], str | None] = {}
+    for folder in folders:
+        known = Pseudonyms.read(folder.corpus / "speakers.csv")
+        for person in known.people:
+            if names.setdefault(person.key, known.of(*person.key)) != known.of(*person.key):
+                raise InputError(
+                    f"{folder.path}: was prepared when there were other recordings, so its pseudonyms are not those of "
+                    f"{folders[0].path.name}. Remove it and run again; that fold is trained anew."
+                )
 
 
 def _units(folder: RunFolder) -> dict[str, set[str]]:

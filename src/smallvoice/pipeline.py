@@ -121,7 +121,7 @@ class _Run:
             self._say_where()
         self._stage(
             "report",
-            digest(compared),
+            digest(compared, recipes.as_dict(recipe)),
             lambda: judging.report(folder.path),
             made=(folder.report, folder.card),
             needs=("compare",),
@@ -212,8 +212,8 @@ class _Run:
         folder, split = self.folder, self.recipe.evaluate.split
         for stage in set(STAGES) - {"prepare", "train"}:
             remove_marker(folder.path, stage)
-        scores = (folder.comparison, folder.report, folder.evaluation(split))
-        for path in (*scores, *(folder.hypotheses(system, split) for system in ("base", "tuned"))):
+        folder.forget_claims()
+        for path in (folder.evaluation(split), *(folder.hypotheses(system, split) for system in ("base", "tuned"))):
             path.unlink(missing_ok=True)
         shutil.rmtree(folder.path / "retention", ignore_errors=True)
 

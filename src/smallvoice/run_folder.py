@@ -84,6 +84,11 @@ class RunFolder:
     def card(self) -> Path:
         return self.path / "README.md"
 
+    def forget_claims(self) -> None:
+        """Take away what is said of a model where another takes its place."""
+        for path in (self.comparison, self.report, self.card):
+            path.unlink(missing_ok=True)
+
     def hypotheses(self, system: str, split: str) -> Path:
         """`system` is `base` or `tuned`."""
         return self.path / "hypotheses" / f"{system}.{split}.jsonl"

@@ -185,7 +185,12 @@ def test_no_place_and_no_name_leaves_the_machine(make_run: MakeRun, tmp_path: Pa
     base, tuned = rows("base", 0.7), rows("tuned", 0.3)
     tuned[0] |= {"error": "/home/anna/lion.wav: truncated", "hypothesis": ""}
     settings = {
-        "corpus": {"source": ["/data/anna/recordings", "data/anna"]},
+        "corpus": {
+            "source": ["/data/anna/recordings", "data/anna", "annaschule_2024"],
+            "speakers": "school/anna.csv",
+            "audio": ["/data/the school/of anna"],
+        },
+        "augment": {"noise_folder": "noise/anna_home", "room_folder": "rooms/anna", "noise": 0.1, "room": 0.1},
         "model": {"base": "../models/anna"},
     }
     run = make_run(base, tuned, settings=settings)

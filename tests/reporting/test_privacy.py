@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from smallvoice.reporting.privacy import model_name, printable, shareable, source_name
@@ -9,7 +11,8 @@ from smallvoice.reporting.privacy import model_name, printable, shareable, sourc
     ("text", "expected"),
     [
         ("/home/anna/x.wav: truncated", "(local) truncated"),
-        ("cannot read '/data/b c'", "cannot read '(local) c'"),
+        ("cannot read '/data/b c'", "cannot read '(local)'"),
+        ('"/data/b c" and it\'s', '"(local)" and it\'s'),
         ("~/models", "(local)"),
         ("../models/anna and ./x", "(local) and (local)"),
         ("C:\\Users\\anna\\x", "(local)"),
@@ -31,7 +34,12 @@ def test_nested_values_and_keys_are_cleaned() -> None:
     }
 
 
-def test_folders_are_not_named() -> None:
+def test_folders_are_not_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "weights" / "lindenschule").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert model_name("weights/lindenschule") == model_name("weights") == "a local model"
+    assert source_name("Lindenschule_2024") == "a local folder", "one word is no corpus that is known by name"
+    assert source_name("hf:owner/name") == "hf:owner/name"
     assert model_name("openai/whisper-base") == "openai/whisper-base"
     assert model_name("tiny.en") == "tiny.en"
     for folder in ("/srv/model", "./model", "../anna/model", "a/b/c", "~/x", "C:\\m"):

@@ -562,3 +562,10 @@ def test_an_utterance_of_fifty_thousand_words() -> None:
     assert time.monotonic() - started < 60
     assert scores["wer"]["raw"]["words"] == 50_003
     assert scores["wer"]["raw"]["errors"] == scores["wer"]["raw"]["deletions"] == len(words) - len(heard)
+
+
+def test_a_group_that_is_not_compared_decides_nothing() -> None:
+    block = {"a": {"wer": 0.1}, "b": {"wer": 0.2}, "absolute": {"interval": [0.05, 0.15]}}
+    groups = [{"group": "f", "speakers": 8, "normalised": block}]
+    assert verdict.group_buts("gender", groups, 8) == ["gender f is worse (10.0 % → 20.0 %)"]
+    assert verdict.group_buts("gender", groups, 9) == []

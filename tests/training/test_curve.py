@@ -15,7 +15,7 @@ import pytest
 from smallvoice import recipe_file as recipes
 from smallvoice.corpus.utterance import Utterance, open_corpus
 from smallvoice.errors import InputError, RecipeError
-from smallvoice.recipe import Recipe
+from smallvoice.recipe import MixRecipe, Recipe
 from smallvoice.reporting.learning_plot import learning_curve as plot
 from smallvoice.scoring import significance
 from smallvoice.storage import read_json, read_jsonl, write_json
@@ -67,6 +67,15 @@ def test_every_beginning_is_like_the_whole() -> None:
         assert abs(boys - size / 4) <= 1
     girls = [name for name in order if name < "S0030"]
     assert girls == sorted(girls), "in the order of the hash that numbered them"
+
+
+def test_who_is_never_heard_is_no_speaker_of_the_curve(tiny_corpus: Path) -> None:
+    corpus = open_corpus(tiny_corpus)
+    girls = {
+        row["speaker"] for row in corpus.columns("train", ["speaker", "gender"]).to_pylist() if row["gender"] == "f"
+    }
+    heard = curve.speakers_in_order(corpus, [MixRecipe(select='gender == "f"')])
+    assert set(heard) == girls < set(curve.speakers_in_order(corpus))
 
 
 def test_shares_are_nested_and_hear_as_much(finished: Path, tiny_corpus: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from smallvoice.model import adapt, device, weights
 from smallvoice.model import window as windows
 from smallvoice.model.prompt import prefix_ids
 from smallvoice.recipe import AugmentRecipe, ModelRecipe, Recipe, TrainRecipe
+from smallvoice.run_folder import RunFolder
 from smallvoice.scoring.word_errors import ErrorCounts
 from smallvoice.storage import read_jsonl
 from smallvoice.training import augment, checkpoint, loop, train
@@ -434,3 +437,18 @@ def test_a_corpus_prepared_again_of_the_same_is_not_trained_on_again(
     verbs.prepare([str(source)], corpus, recipe=recipe.corpus)
     verbs.train(recipe, corpus, run)
     assert (run / "metrics.jsonl").read_bytes() != trained
+
+
+def test_another_adapter_does_not_keep_the_scores_of_the_one_before(
+    tuned_run: Path, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(tuned_run, run.path)
+    claims = (run.comparison, run.report, run.card)
+    for path in claims:
+        path.write_text("of the adapter that is here", encoding="utf-8")
+    recipe = recipes.load(run.recipe)
+    verbs.train(recipe, tiny_corpus, run.path)
+    assert all(path.is_file() for path in claims), "the same adapter: what is said of it holds"
+    verbs.train(replace(recipe, train=replace(recipe.train, seed=1)), tiny_corpus, run.path)
+    assert not any(path.exists() for path in claims)

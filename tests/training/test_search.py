@@ -233,3 +233,23 @@ decode: {{tokens_base: 4, tokens_per_s: 1.0}}
     said = [search.line(row) for row in heard if row["kind"] == "trial"]
     assert said[0] == "trial 1: train.learning_rate 0.001, model.rank 2"
     assert said[1].startswith("trial 1: dev WER ")
+
+
+def test_settings_that_were_tried_are_not_trained_again(tmp_path: Path, tiny_corpus: Path, fake: Fake) -> None:
+    result = search.search(load(tmp_path, "search:\n  train.epochs: [1, 2]\n"), tiny_corpus, tmp_path / "out", trials=8)
+    assert len(fake.recipes) == len({recipe.train.epochs for recipe in fake.recipes}) <= 2
+    again = [trial for trial in result["trials"] if trial["reason"]]
+    assert len(again) == 8 - len(fake.recipes) and "not trained again" in again[0]["reason"]
+    assert {trial["wer"] for trial in again} <= {trial["wer"] for trial in result["trials"] if not trial["reason"]}
+    assert (tmp_path / "out" / "trials" / f"{result['best']:03d}" / "adapter").is_dir()
+
+
+def test_a_base_that_is_not_there_fails_its_trial_alone(
+    tmp_path: Path, tiny_models: dict[str, Path], tiny_corpus: Path
+) -> None:
+    pytest.importorskip("optuna", reason="no Optuna here: pip install 'smallvoice[search]'")
+    bases = [str(tiny_models["english"]), "nobody/nothing"]
+    text = f"search:\n  model.base: {bases}\nmodel: {{base: nobody/nothing, rank: 2}}\n"
+    text += "train: {max_steps: 1, evaluations: 1}\n"
+    result = search.search(load(tmp_path, text), tiny_corpus, tmp_path / "out", trials=6)
+    assert {trial["state"] for trial in result["trials"]} == {"failed", "finished"}

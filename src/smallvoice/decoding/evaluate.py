@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from smallvoice.corpus import signal, sources
+from smallvoice.corpus import signal
 from smallvoice.corpus.audio import decode_flac, to_int16
 from smallvoice.corpus.select import parse
 from smallvoice.corpus.transcripts.segment import NOTHING_LOST
@@ -21,6 +21,7 @@ from smallvoice.decoding.models import Model, open_model
 from smallvoice.errors import InputError
 from smallvoice.languages import language_code
 from smallvoice.recipe import DecodeRecipe, EvaluateRecipe
+from smallvoice.reporting.privacy import source_name
 from smallvoice.run_folder import RunFolder
 from smallvoice.scoring.scores import score
 from smallvoice.storage import (
@@ -251,7 +252,7 @@ def _block(
         "split": split,
         "select": select,
         "corpus": {
-            "sources": _public_sources(corpus),
+            "sources": [source_name(source["name"]) for source in corpus.facts["sources"]],
             "synthetic": corpus.facts["synthetic"],
             "key": corpus.facts["key"],
         },
@@ -267,12 +268,6 @@ def _block(
         "rtfx": audio_s / seconds if seconds else None,
         "seen_in_training": seen,
     }
-
-
-def _public_sources(corpus: Corpus) -> list[str]:
-    """Corpora by name; a folder may bear the name of a school or a child."""
-    names = [source["name"] for source in corpus.facts["sources"]]
-    return [name if name in sources.NAMES else "a local folder" for name in names]
 
 
 def _seen_in_training(model: Model, rows: list[dict[str, Any]]) -> int | None:

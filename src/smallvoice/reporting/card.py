@@ -37,7 +37,7 @@ def write_card(run: Path) -> Path:
         f"({recipe.model.strategy}) on {_sources(shown)}.",
         *_results(comparison, _separation(folder, comparison)),
         *_training(folder, recipe),
-        *_use(recipe),
+        *_use(folder, recipe),
         "## Limits",
         facts.limits(recipe, comparison),
         "## How it was made",
@@ -88,7 +88,7 @@ def _separation(folder: RunFolder, comparison: Json | None) -> str:
         return ""
     path = folder.hypotheses("tuned", comparison["split"] or "test")
     tested = read_jsonl(path) if path.is_file() else []
-    found = facts.separation(tested, read_jsonl(folder.trained_on) if folder.trained_on.is_file() else [])
+    found = facts.separation(folder, tested)
     return found[1] if found else "Whether training heard any of it is not known."
 
 
@@ -157,7 +157,14 @@ def _dev(folder: RunFolder) -> str:
     return f" (normalised WER there, which is no test: {shown})" if shown else ""
 
 
-def _use(recipe: Recipe) -> list[str]:
+def _use(folder: RunFolder, recipe: Recipe) -> list[str]:
+    if folds := facts.num_folds(folder):
+        return [
+            "## Use",
+            f"This folder holds no model: each of its {folds} folds has one, which heard a part of the speakers. For a "
+            "model of all: `smallvoice run recipe.yaml --set split.test=0`. For these scores again: "
+            f"`smallvoice run recipe.yaml --folds {folds}`.",
+        ]
     window = "30 seconds" if recipe.window.kind in ("full", "packed") else "the length of the audio"
     lines = ["## Use", f"The encoder hears {window}; smallvoice knows that from `smallvoice.json` beside the weights."]
     if recipe.window.kind == "trim":

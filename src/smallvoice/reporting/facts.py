@@ -9,10 +9,10 @@ from typing import Any
 
 from smallvoice.recipe import Recipe
 from smallvoice.recipe_file import as_dict
-from smallvoice.reporting.privacy import model_name, shareable, source_name
-from smallvoice.run_folder import RunFolder
+from smallvoice.reporting.privacy import LOCAL, model_name, shareable, source_name
+from smallvoice.run_folder import FOLDS, RunFolder
 from smallvoice.scoring import wording
-from smallvoice.storage import file_digest
+from smallvoice.storage import file_digest, read_json, read_jsonl
 
 Json = dict[str, Any]
 Pairs = list[tuple[str, str]]
@@ -46,8 +46,20 @@ def data(corpus: Json, split: Json, ledger: list[Json]) -> Data:
     )
 
 
-def separation(tested: list[Json], trained_on: list[Json]) -> tuple[bool, str] | None:
-    """Whether the test is one: nothing and nobody of it is in `trained_on.jsonl`. None without that file."""
+def num_folds(folder: RunFolder) -> int | None:
+    """Over how many folds a result was pooled; None of a run."""
+    path = folder.path / FOLDS
+    return int(read_json(path)["number"]) if path.is_file() else None
+
+
+def separation(folder: RunFolder, tested: list[Json]) -> tuple[bool, str] | None:
+    """Whether the test is one: nothing and nobody of it is in `trained_on.jsonl`. None where nobody knows."""
+    if num_folds(folder):  # which are pooled only where each is a test: `folds._require_separate`
+        return True, (
+            "Each speaker was scored by the model of one fold, whose training and choice of a checkpoint saw none of "
+            "the utterances and none of the speakers scored there (checked against each fold's trained_on.jsonl)."
+        )
+    trained_on = list(read_jsonl(folder.trained_on)) if folder.trained_on.is_file() else []
     if not trained_on:
         return None
     seen = {row["id"] for row in trained_on}
@@ -75,9 +87,12 @@ def shareable_recipe(recipe: Recipe) -> Json:
     for kept, shown in zip(recipe.evaluate.retention, content["evaluate"]["retention"], strict=True):
         places = [kept.source] if isinstance(kept.source, str) else kept.source
         shown["source"] = [source_name(place) for place in places] if len(places) > 1 else source_name(places[0])
-    for part in (content["corpus"], *content["evaluate"]["retention"]):
-        if part["text_rules"]:
-            part["text_rules"] = "local rules"
+    corpus, augment = content["corpus"], content["augment"]
+    corpus["audio"] = [LOCAL for _ in recipe.corpus.audio]
+    for part in (corpus, *content["evaluate"]["retention"]):
+        part["text_rules"] = part["text_rules"] and "local rules"
+    for part, name in ((corpus, "speakers"), (augment, "noise_folder"), (augment, "room_folder")):
+        part[name] = part[name] and LOCAL
     return content
 
 

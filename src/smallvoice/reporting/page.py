@@ -49,7 +49,8 @@ def write_report(run: Path, corpus: Path | None = None, *, with_audio: bool = Fa
         **_sources(folder, recipe, split, corpus or folder.corpus),
         limits=facts.limits(recipe, comparison),
         **_which_errors(comparison, _object(folder.evaluation(split))),
-        separation=facts.separation(base, _rows(folder.trained_on)),
+        separation=facts.separation(folder, base),
+        folds=facts.num_folds(folder),
         worst=worst.worst(base, tuned),
         browser=browser.browser(
             base, tuned, browser.audio_of(corpus or folder.corpus, recipe.evaluate.split) if with_audio else {}

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from pathlib import Path
 from typing import Any
 
-_PATH = re.compile(r"""(?<![\w/\\.~:-])(?:file:|~|\.{1,2}(?=[/\\])|[A-Za-z]:(?=[/\\]))?[/\\][^\s'",;()]*""")
+from smallvoice.corpus.sources import HUB, NAMES
+
+_START = r"""(?<![\w/\\.~:-])(?:file:|~|\.{1,2}(?=[/\\])|[A-Za-z]:(?=[/\\]))?[/\\]"""
+_PATH = re.compile(rf"""(?<=')(?:{_START})[^']*(?=')|(?<=")(?:{_START})[^"]*(?=")|{_START}[^\s'",;()]*""")
+"""To the closing quotation mark, where there is one: names may have spaces."""
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 LOCAL = "(local)"
 
@@ -22,12 +27,13 @@ def shareable(value: Any) -> Any:
 
 def model_name(base: str) -> str:
     """A hub name (`openai/whisper-base`) as it is; a folder only as a folder."""
-    return base if _HUB_NAME.fullmatch(base) and not base.startswith(".") else "a local model"
+    named = _HUB_NAME.fullmatch(base) and not base.startswith(".") and not Path(base).exists()
+    return base if named else "a local model"
 
 
 def source_name(source: str) -> str:
     """A corpus by name as it is; a folder, which may bear the name of a school or a child, as a folder."""
-    return source if re.fullmatch(r"[\w.-]+", source) else "a local folder"
+    return source if source in NAMES or source.startswith(HUB) else "a local folder"
 
 
 def printable(text: str) -> str:

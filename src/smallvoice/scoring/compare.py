@@ -68,7 +68,11 @@ def compare(
     by_age = both.sections(ages)
     by_column = {name: both.sections(found, ("normalised",)) for name, found in groups.by_columns(rows_a).items()}
     signs = {"a": hallucination.signs(a), "b": hallucination.signs(b)}
-    buts = [but for name, found in {"age": by_age, **by_column}.items() for but in verdict.group_buts(name, found)]
+    buts = [
+        but
+        for name, found in {"age": by_age, **by_column}.items()
+        for but in verdict.group_buts(name, found, evaluate.min_speakers)
+    ]
     buts += verdict.loop_buts(signs["a"], signs["b"])
     kept = {name: _other_speech(each, name) for name, each in (retention or {}).items()}
     lost = verdict.retention_buts(kept, evaluate.retention_margin)

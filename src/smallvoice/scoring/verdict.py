@@ -14,8 +14,8 @@ MORE_LOOPS = 0.01
 """So much larger a share of utterances that loop is held against a model."""
 RULE = (
     "Better or worse: the interval of the change of normalised WER excludes zero, with more than "
-    f"{FEW_SPEAKERS} known speakers. Better but: a group of more than {FEW_SPEAKERS} speakers is worse by the same "
-    f"rule, the share of utterances that loop rises by more than {100 * MORE_LOOPS:g} point and one, or speech of "
+    f"{FEW_SPEAKERS} known speakers. Better but: a compared group of more than {FEW_SPEAKERS} speakers is worse by the "
+    f"same rule, the share of utterances that loop rises by more than {100 * MORE_LOOPS:g} point and one, or speech of "
     "another kind loses more than the recipe allows. Else no evidence of a difference."
 )
 
@@ -86,12 +86,13 @@ def _outcome(normalised: dict[str, Any], bootstrap: dict[str, Any]) -> tuple[str
     return direction, f"{direction}, the interval excludes zero"
 
 
-def group_buts(grouping: str, groups: Sequence[dict[str, Any]]) -> list[str]:
+def group_buts(grouping: str, groups: Sequence[dict[str, Any]], fewest: int) -> list[str]:
     """Groups that became worse by the same rule, a sentence each.
 
     Args:
         grouping: such as `gender`.
         groups: sections of the comparison with `group`, `speakers` and `normalised`.
+        fewest: a group of fewer speakers is shown, and not compared.
     """
     return [
         f"{grouping} {group['group']} is worse "
@@ -99,7 +100,7 @@ def group_buts(grouping: str, groups: Sequence[dict[str, Any]]) -> list[str]:
         for group in groups
         if (block := group["normalised"])["absolute"]["interval"] is not None
         and block["absolute"]["interval"][0] > 0
-        and group["speakers"] > FEW_SPEAKERS
+        and group["speakers"] >= max(fewest, FEW_SPEAKERS + 1)
     ]
 
 

@@ -31,12 +31,13 @@ from smallvoice import storage
 from smallvoice.corpus import split as splitting
 from smallvoice.corpus.building import replacing_folder
 from smallvoice.corpus.facts import CorpusCounts
+from smallvoice.corpus.select import parse
 from smallvoice.corpus.shards import CorpusWriter
 from smallvoice.corpus.utterance import Corpus, open_corpus
 from smallvoice.decoding.evaluate import evaluate
 from smallvoice.errors import InputError, RecipeError
 from smallvoice.model import weights
-from smallvoice.recipe import EvaluateRecipe, Recipe
+from smallvoice.recipe import EvaluateRecipe, MixRecipe, Recipe
 from smallvoice.run_folder import RunFolder
 from smallvoice.scoring import groups, hypotheses, significance, wording
 from smallvoice.scoring.scored import Scored
@@ -81,7 +82,7 @@ def learning_curve(
     if len(shares) < 2 or shares[0] <= 0 or shares[-1] > 1:
         raise RecipeError("The shares of a learning curve lie between 0 and 1, such as 0.25 0.5 1.")
     corpus = open_corpus(corpus_folder)
-    order = speakers_in_order(corpus)
+    order = speakers_in_order(corpus, recipe.train.mix)
     sizes = [max(1, round(share * len(order))) for share in shares]
     if len(set(sizes)) < len(sizes):
         raise InputError(f"{corpus_folder}: {len(order)} training speakers are too few for {len(sizes)} shares.")
@@ -96,14 +97,22 @@ def learning_curve(
         return _write_result(out, [*parts, whole], recipe.evaluate, split)
 
 
-def speakers_in_order(corpus: Corpus) -> list[str]:
+def _heard(corpus: Corpus, mix: Sequence[MixRecipe], columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Columns of the rows of train that training hears."""
+    wishes = [parse(part.select) for part in mix]
+    asked = {*columns}.union(*(wish.columns for wish in wishes))
+    rows = corpus.columns("train", sorted(asked)).to_pylist()
+    return [row for row in rows if not wishes or any(wish.accepts(row) for wish in wishes)]
+
+
+def speakers_in_order(corpus: Corpus, mix: Sequence[MixRecipe] = ()) -> list[str]:
     """The training speakers (else sessions, recordings), so that every beginning of the list is like the whole.
 
     Pseudonyms are numbered in the order of a hash (`corpus/pseudonyms.py`), so their own order is that one.
     """
     units = {}
     columns = ["speaker", "session", "recording", "age_years", "gender"]
-    for row in corpus.columns("train", columns).to_pylist():
+    for row in _heard(corpus, mix, columns):
         name = row["speaker"] or row["session"] or row["recording"]
         units[name] = splitting.Unit(name=name, order=name, age_years=row["age_years"], gender=row["gender"])
     placed = [
@@ -141,6 +150,7 @@ class _Curve:
             self.content,
             speakers,
             self.split,
+            recipe.evaluate.select,
         )
         marker = storage.read_marker(folder.path, "share")
         hypotheses_file = folder.hypotheses("tuned", self.split)
@@ -171,6 +181,7 @@ class _Curve:
             self.corpus.path,
             folder.path,
             split=self.split,
+            select=recipe.evaluate.select,
             decode=recipe.decode,
             language=language,
             replacing=True,
@@ -180,7 +191,7 @@ class _Curve:
 
     def _facts(self, folder: RunFolder, speakers: list[str]) -> dict[str, Any]:
         steps = [row for row in storage.read_jsonl(folder.metrics) if row["kind"] == "step" and not row["member"]]
-        rows = self.corpus.columns("train", ["speaker", "session", "recording", "duration_s"]).to_pylist()
+        rows = _heard(self.corpus, self.recipe.train.mix, ["speaker", "session", "recording", "duration_s"])
         mine = [row for row in rows if (row["speaker"] or row["session"] or row["recording"]) in set(speakers)]
         return {
             "speakers": len(speakers),

@@ -22,7 +22,8 @@ from typing import Any
 
 from smallvoice import recipe_file as recipes
 from smallvoice.corpus.utterance import open_corpus
-from smallvoice.errors import RecipeError, require
+from smallvoice.errors import RecipeError, WeightsError, require
+from smallvoice.recipe import Recipe
 from smallvoice.run_folder import RunFolder
 from smallvoice.scoring import wording
 from smallvoice.storage import digest, json_line, locked, no_space_as_error, recover_jsonl, write_json, write_jsonl
@@ -58,7 +59,7 @@ class Trial:
     errors: int | None = None
     seconds: float | None = None
     reason: str | None = None
-    """Why it failed."""
+    """Why it failed, or was not trained."""
 
     def as_dict(self) -> dict[str, Any]:
         content = {name: value for name, value in vars(self).items() if name != "dev"}
@@ -93,9 +94,7 @@ def search(
 
 
 def _one_trial(space: SearchSpace, corpus: Path, out: Path, journal: _Journal, report: Report) -> None:
-    """Propose, train, write down; or continue the trial that was cut off."""
-    from smallvoice.training.train import train
-
+    """Propose, train, write down; or continue the trial that was cut off. What was tried has its result."""
     trial = next((trial for trial in journal.trials if trial.state == "running"), None)
     study = _Study(space, [other for other in journal.trials if other is not trial])
     if trial is None:
@@ -105,25 +104,43 @@ def _one_trial(space: SearchSpace, corpus: Path, out: Path, journal: _Journal, r
     else:
         study.propose(trial.settings)
     report({"kind": "trial", **trial.as_dict()})
-    watch = _Watch(trial, study, journal, report, space.recipe.train.evaluations)
-    folder = RunFolder(out / "trials" / f"{trial.number:03d}")
-    result: dict[str, Any]
-    try:
-        done = train(space.with_settings(trial.settings), corpus, folder.path, watch)
-    except _Pruned:
-        result = {"state": "pruned", "wer": min(trial.dev.values())}
-    except RecipeError as error:  # settings that cannot be together, or a loss that is not finite
-        result = {"state": "failed", "reason": str(error)}
+    ended = [other for other in journal.trials if other.state != "running" and other.settings == trial.settings]
+    if ended:
+        same = {name: getattr(ended[0], name) for name in ("state", "wer", "words", "errors")}
+        result = {**same, "reason": ended[0].reason or f"the settings of trial {ended[0].number}, not trained again"}
     else:
-        counts = done.dev[done.chosen]
-        found = {"wer": counts.rate, "words": counts.words, "errors": counts.errors, "seconds": done.seconds}
-        result = {"state": "finished", **found}
-        if counts.rate is None:
-            raise RecipeError(f"{corpus}: dev has no words, so no trial is better than another.")
+        watch = _Watch(trial, study, journal, report, space.recipe.train.evaluations)
+        result = _trained(space.with_settings(trial.settings), corpus, out / "trials" / f"{trial.number:03d}", watch)
     journal.add({"kind": "ended", "trial": trial.number, **result})
     vars(trial).update(result)
     _remove_what_nobody_needs(out, journal.trials)
     report({"kind": "trial", **trial.as_dict()})
+
+
+def _trained(recipe: Recipe, corpus: Path, folder: Path, watch: _Watch) -> dict[str, Any]:
+    """What came of a training: the end of a trial's row.
+
+    Raises:
+        SmallvoiceError: what other settings would not mend.
+    """
+    from smallvoice.training.train import train
+
+    try:
+        done = train(recipe, corpus, folder, watch)
+    except _Pruned:
+        return {"state": "pruned", "wer": min(watch.trial.dev.values())}
+    except (RecipeError, WeightsError) as error:  # settings that do not go together, no such base, a loss that is none
+        return {"state": "failed", "reason": str(error)}
+    counts = done.dev[done.chosen]
+    if counts.rate is None:
+        raise RecipeError(f"{corpus}: dev has no words, so no trial is better than another.")
+    return {
+        "state": "finished",
+        "wer": counts.rate,
+        "words": counts.words,
+        "errors": counts.errors,
+        "seconds": done.seconds,
+    }
 
 
 class _Watch:
@@ -290,7 +307,8 @@ def line(trial: dict[str, Any]) -> str:
         "pruned": f"ended early at {wording.percent(trial['wer'])}: the median of the others was lower",
         "failed": str(trial["reason"]),
     }
-    return f"trial {trial['number']}: {came[trial['state']]}"
+    why = f" ({trial['reason']})" if trial["reason"] and trial["state"] != "failed" else ""
+    return f"trial {trial['number']}: {came[trial['state']]}{why}"
 
 
 def table(result: dict[str, Any]) -> Any:

@@ -15,7 +15,7 @@ from smallvoice.model.extract import low_rank
 from smallvoice.recipe import Recipe
 from smallvoice.run_folder import RunFolder
 from smallvoice.scoring.word_errors import ErrorCounts
-from smallvoice.storage import digest, no_space_as_error, read_jsonl, write_jsonl
+from smallvoice.storage import digest, file_digest, no_space_as_error, read_jsonl, write_jsonl
 from smallvoice.training import checkpoint
 from smallvoice.training.average import average, interpolate
 from smallvoice.training.loop import Member, train_member
@@ -70,7 +70,7 @@ def train(recipe: Recipe, corpus_folder: Path, run_folder: Path, report: Report 
     if processes.first:
         _gather_metrics(run, recipe.train.members)
         write_jsonl(run.trained_on, setup.trained_on())
-        facts = _write_result(run.adapter, setup, result)
+        facts = _write_result(run, setup, result)
     processes.wait()
     if processes.first:  # the others need not wait for it
         saving.put(setup.fresh_base(), result)
@@ -163,7 +163,9 @@ def _dev_errors_of(setup: Setup, result: saving.Result) -> ErrorCounts:
     return setup.dev_errors()
 
 
-def _write_result(folder: Path, setup: Setup, result: saving.Result) -> tuned.TunedFacts:
+def _write_result(run: RunFolder, setup: Setup, result: saving.Result) -> tuned.TunedFacts:
+    """Put the result in its place; the scores and the card of another that stood there go."""
+    folder = run.adapter
     facts = tuned.TunedFacts(
         base=setup.whisper.name,
         window=setup.recipe.window,
@@ -179,8 +181,14 @@ def _write_result(folder: Path, setup: Setup, result: saving.Result) -> tuned.Tu
     with no_space_as_error(folder):
         saving.save(fresh, result, setup.whisper)
         tuned.write(fresh, facts)
+    if folder.is_dir() and _weights(folder) != _weights(fresh):
+        run.forget_claims()
     checkpoint.replace_folder(fresh, folder)
     return facts
+
+
+def _weights(folder: Path) -> str:
+    return file_digest(*sorted(folder.glob("*.safetensors")))
 
 
 def _member_folder(run: RunFolder, number: int) -> Path:
