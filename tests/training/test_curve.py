@@ -15,7 +15,7 @@ import pytest
 from smallvoice import recipe_file as recipes
 from smallvoice.corpus.utterance import Utterance, open_corpus
 from smallvoice.errors import InputError, RecipeError
-from smallvoice.recipe import MixRecipe, Recipe
+from smallvoice.recipe import MixRecipe, PreserveRecipe, Recipe
 from smallvoice.reporting.learning_plot import learning_curve as plot
 from smallvoice.scoring import significance
 from smallvoice.storage import read_json, read_jsonl, write_json
@@ -76,6 +76,13 @@ def test_who_is_never_heard_is_no_speaker_of_the_curve(tiny_corpus: Path) -> Non
     }
     heard = curve.speakers_in_order(corpus, [MixRecipe(select='gender == "f"')])
     assert set(heard) == girls < set(curve.speakers_in_order(corpus))
+
+
+def test_who_is_only_preserved_is_in_every_share(recipe: Recipe, tiny_corpus: Path, tmp_path: Path) -> None:
+    mix, preserve = [MixRecipe(select='gender == "f"')], PreserveRecipe(select='gender == "m"', weight=0.1)
+    recipe = replace(recipe, train=replace(recipe.train, epochs=1, evaluations=1, mix=mix, preserve=preserve))
+    points = curve.learning_curve(recipe, tiny_corpus, tmp_path, shares=[0.5, 1.0])["points"]
+    assert points[0]["speakers"] < points[1]["speakers"] < len(curve.speakers_in_order(open_corpus(tiny_corpus)))
 
 
 def test_shares_are_nested_and_hear_as_much(finished: Path, tiny_corpus: Path) -> None:

@@ -138,6 +138,12 @@ class _Curve:
         """What is trained on, chosen by and decoded, read once: a copy of the corpus is no reason to train again."""
         return self.corpus.content(*dict.fromkeys(("train", "dev", self.split)))
 
+    @cached_property
+    def unheard(self) -> set[str]:
+        """Who is in no part of the mix, and stays in every share: `train.preserve` may ask for them."""
+        heard = speakers_in_order(self.corpus, self.recipe.train.mix)
+        return set(speakers_in_order(self.corpus)).difference(heard)
+
     def share(self, speakers: list[str], share: float, steps: int | None) -> dict[str, Any]:
         """Train on some speakers and decode; kept where it was finished before. Returns what is known of it."""
         folder = RunFolder(self.out / f"share-{round(100 * share):03d}")
@@ -173,7 +179,7 @@ class _Curve:
         path = self.corpus.path
         if not whole:
             path = folder.path / "corpus"
-            write_part(self.corpus, set(speakers), path)
+            write_part(self.corpus, self.unheard.union(speakers), path)
         train(recipe, path, folder.path, self.report)
         language = recipe.corpus.language
         evaluate(
