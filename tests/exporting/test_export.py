@@ -347,7 +347,7 @@ def test_the_real_adapter_in_every_runtime(
 def test_five_bits_are_too_few_for_the_real_adapter(
     real_clips: Path, real_adapter: str, real_exports: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """whisper.cpp decodes it, the gate refuses it at its own window: what was learned is finer than q5_0's steps."""
+    """whisper.cpp decodes it, and the gate refuses it on these eight clips; on 200 it stands at the limit."""
     pytest.importorskip("pywhispercpp")
     monkeypatch.setattr(parity, "MOST_CLIPS", 8)
     with pytest.raises(Finding, match=r"ggml-q5_0 is not kept: .* --accept-drift"):
