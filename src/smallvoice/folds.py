@@ -24,6 +24,7 @@ from smallvoice.corpus.select import parse
 from smallvoice.corpus.utterance import open_corpus
 from smallvoice.errors import Finding, InputError, RecipeError
 from smallvoice.recipe import Recipe, SplitName
+from smallvoice.reporting.facts import num_folds
 from smallvoice.run_folder import FOLDS, RunFolder
 from smallvoice.scoring import hypotheses, wording
 from smallvoice.storage import locked, read_json, read_jsonl, read_marker, write_json, write_jsonl
@@ -86,10 +87,10 @@ def _of_fold(recipe: Recipe, fold: int, folds: int) -> Recipe:
 
 
 def _require_same_kind(out: Path, folds: int) -> None:
-    before = read_json(out / FOLDS)["number"] if (out / FOLDS).is_file() else folds
-    if before != folds:
+    before = num_folds(RunFolder(out))
+    if before not in (None, folds):
         raise RecipeError(f"{out}: holds a run of {before} folds, not of {folds}. Choose another --out.")
-    if RunFolder(out).recipe.exists() and not (out / FOLDS).is_file():
+    if RunFolder(out).recipe.exists() and before is None:
         raise RecipeError(f"{out}: holds a run without folds. Choose another --out.")
 
 

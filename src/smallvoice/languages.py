@@ -16,7 +16,7 @@ _LANGUAGE_TABLE = """
 # Names, of the languages that scoring treats in a way of their own and of the most common others.
 _NAME_TABLE = """
     arabic=ar burmese=my cantonese=yue castilian=es chinese=zh dutch=nl english=en french=fr german=de hindi=hi
-    italian=it japanese=ja khmer=km korean=ko lao=lo mandarin=zh myanmar=my polish=pl portuguese=pt russian=ru
+    italian=it japanese=ja khmer=km korean=ko mandarin=zh myanmar=my polish=pl portuguese=pt russian=ru
     spanish=es swedish=sv thai=th turkish=tr ukrainian=uk
 """
 _LANGUAGES = dict(pair.split("=") for pair in (_LANGUAGE_TABLE + _NAME_TABLE).split())

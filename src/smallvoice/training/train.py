@@ -181,14 +181,11 @@ def _write_result(run: RunFolder, setup: Setup, result: saving.Result) -> tuned.
     with no_space_as_error(folder):
         saving.save(fresh, result, setup.whisper)
         tuned.write(fresh, facts)
-    if folder.is_dir() and _weights(folder) != _weights(fresh):
+    before = saving.file_of(folder)
+    if before and not (before.is_file() and file_digest(before) == file_digest(fresh / result.file)):
         run.forget_claims()
     checkpoint.replace_folder(fresh, folder)
     return facts
-
-
-def _weights(folder: Path) -> str:
-    return file_digest(*sorted(folder.glob("*.safetensors")))
 
 
 def _member_folder(run: RunFolder, number: int) -> Path:

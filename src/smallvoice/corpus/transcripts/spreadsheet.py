@@ -59,7 +59,8 @@ def parse(path: Path, where: str, recipe: CorpusRecipe) -> Document:
     usable = [title for title, rows in sheets if asked and asked <= set(_names(rows))]
     usable += [title for title, rows in sheets if guessed(_names(rows)).are_usable]
     title = (usable or [sheets[0][0]])[0]
-    rows = _sheets(path, where, only=title)[title]
+    read = _sheets(path, where, only=[title, *usable])
+    rows = read[title]
     header, has_header = header_of(rows[0][1], recipe.columns, max(len(cells) for _, cells in rows))
     columns = chosen(header, recipe.columns, where)
     found = [(number, dict(zip(header, cells, strict=False))) for number, cells in rows[has_header:]]
@@ -68,9 +69,9 @@ def parse(path: Path, where: str, recipe: CorpusRecipe) -> Document:
     detail = f"of this workbook {title!r} is read; save this sheet as a workbook of its own"
     unread = [
         Problem(where=f"{where}#{name}:{number}", reason="sheet not read", detail=detail)
-        for name in dict.fromkeys(usable)
+        for name, lines in read.items()
         if name != title
-        for number, _ in _sheets(path, where, only=name)[name][1:]
+        for number, _ in lines[1:]
     ]
     return document_of(columns, found, unread, where, notes)
 
@@ -79,14 +80,14 @@ def _names(rows: Rows) -> list[str]:
     return [text_of(cell) for cell in rows[0][1]] if rows else []
 
 
-def _sheets(path: Path, where: str, *, limit: int | None = None, only: str | None = None) -> dict[str, Rows]:
-    """The rows (not blank) of every sheet, or only of one; of each the first `limit`."""
+def _sheets(path: Path, where: str, *, limit: int | None = None, only: Sequence[str] = ()) -> dict[str, Rows]:
+    """The rows (not blank) of every sheet, or only of some; of each the first `limit`."""
     _check(path, where)
     try:
         with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about styles and extensions, which are not read
             book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
-            sheets = [sheet for sheet in book.worksheets if only in (None, sheet.title)]
+            sheets = [sheet for sheet in book.worksheets if not only or sheet.title in only]
             return {sheet.title: _rows(sheet, where, limit) for sheet in sheets}
     except Unreadable:
         raise
