@@ -54,6 +54,7 @@ _OF_A_RUN: dict[str, type] = {
     "synthetic": bool,
     "flags": list,
     "beams": int,
+    "views": int,
     "split": str,
     "system": str,
 }
