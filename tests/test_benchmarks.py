@@ -73,6 +73,7 @@ def test_decode_cost_of_one_recogniser(tuned_run: Path, tiny_corpus: Path, tmp_p
     told("decode_cost.py", tuned_run, tiny_corpus, tmp_path, *only)
     row = read_json(out)
     assert row["clips"] and row["words"] and row["seconds"] > 0 and row["times_ideal"] > 0
+    assert sum(errors for errors, _ in row["by_speaker"].values()) == row["errors"]
 
 
 @pytest.mark.slow
