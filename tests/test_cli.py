@@ -21,7 +21,7 @@ FLAGS = {
     "convert": "corpus to out",
     "configure": "out corpus recipe set",
     "train": "recipe corpus out set",
-    "evaluate": "model corpus split out select language beams views runtime columns",
+    "evaluate": "model corpus split out select language beams runtime columns",
     "compare": "before after others seeds retention out resamples set fail_unless",
     "score": "reference hypothesis language by_line",
     "report": "run corpus with_audio",
@@ -32,7 +32,7 @@ FLAGS = {
     "doctor": "",
     "export": "model to precision corpus out accept_drift",
     "push": "folder repo public yes",
-    "transcribe": "sources model out format language beams views read_text runtime",
+    "transcribe": "sources model out format language beams read_text runtime",
 }
 
 

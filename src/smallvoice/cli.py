@@ -101,7 +101,6 @@ def evaluate(
     select: str | None = None,
     language: str | None = None,
     beams: Annotated[int, Parameter(validator=Number(gte=1))] | None = None,
-    views: Annotated[int, Parameter(validator=Number(gte=1, lte=5))] | None = None,
     runtime: str | None = None,
     columns: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
     common: Common = Common(),
@@ -122,15 +121,13 @@ def evaluate(
         The language of rows that do not say theirs.
     beams
         Hypotheses followed at once; if not given, those of the model's run, else 1. Compare models with the same.
-    views
-        Ways each utterance is heard at once, 1 to 5; if not given, those of the model's run, else 1.
     runtime
         torch or ctranslate2; if not given, exports to CTranslate2 decode there and everything else in torch.
     columns
         Columns of the corpus's own (task, accent) that the hypotheses keep, and by which scores are grouped.
     """
     scoring = EvaluateRecipe(columns=list(columns))
-    options = {"language": language, "select": select, "beams": beams, "views": views, "runtime": runtime}
+    options = {"language": language, "select": select, "beams": beams, "runtime": runtime}
     block = verbs.evaluate(model, corpus, split=split, out=out, scoring=scoring, **options)
     answer(block, common)
 

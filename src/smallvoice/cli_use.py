@@ -27,7 +27,6 @@ def transcribe(
     format: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     language: str | None = None,
     beams: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
-    views: Annotated[int | None, Parameter(validator=Number(gte=1, lte=5))] = None,
     read_text: Path | None = None,
     runtime: str | None = None,
     common: Common = Common(),
@@ -48,14 +47,12 @@ def transcribe(
         Such as en; else the language that the model was trained for, else the model's guess.
     beams
         Hypotheses followed at once, instead of those of the model's run.
-    views
-        Ways each utterance is heard at once, 1 to 5, instead of those of the model's run: with 1 it is fastest.
     read_text
         The passage that was to be read aloud: counts the words read, left out, added, put right and not reached.
     runtime
         torch or ctranslate2; if not given, exports to CTranslate2 decode there and everything else in torch.
     """
-    options = {"language": language, "beams": beams, "views": views, "read_text": read_text, "runtime": runtime}
+    options = {"language": language, "beams": beams, "read_text": read_text, "runtime": runtime}
     try:
         found = using.transcribe(list(sources), model, out=out, formats=format, **options)
     except using.SomeFailed as error:

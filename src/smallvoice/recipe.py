@@ -48,9 +48,10 @@ class SplitRecipe:
     test: Share = 0.2
     by: Literal["strata", "hash", "folds"] = "strata"
     """`strata`: places by age band and gender, kept in split.json; `hash`: by the speaker's name alone, without a file;
-    `folds`: part `fold` of `folds` is test, the next one dev; the first part is 1."""
+    `folds`: part `fold` of `folds` is test, the next one dev."""
     folds: Annotated[int, Field(ge=3)] = 5
-    fold: Count = 1
+    fold: Annotated[int, Field(ge=1)] = 1
+    """From 1."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -278,8 +279,6 @@ class DecodeRecipe:
     """At most: of long windows a batch holds fewer."""
     beams: Count = 1
     """Hypotheses followed at once; 1: greedy."""
-    views: Annotated[int, Field(ge=1, le=5)] = 1
-    """Ways each utterance is heard at once: as it is, higher and lower, faster and slower. Each costs as much again."""
     tokens_per_s: Positive = 10.0
     """The cap on new tokens: `tokens_base + tokens_per_s × duration`, at most what the decoder holds."""
     tokens_base: Count = 24

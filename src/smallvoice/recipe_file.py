@@ -125,7 +125,7 @@ def of_an_adapter(recipe: Recipe) -> dict[str, Any]:
     """The settings that an adapter depends on; those of decoding too, for it chooses the checkpoint."""
     settings = as_dict(recipe)
     del settings["train"]["checkpoint_every"]
-    for unread in ("output_style", "beams", "views", "batch_size"):  # checkpoints are chosen greedily, of one view
+    for unread in ("output_style", "beams", "batch_size"):  # checkpoints are chosen greedily
         del settings["decode"][unread]
     return {name: settings[name] for name in ("model", "window", "augment", "train", "decode")}
 

@@ -36,7 +36,6 @@ def transcribe(
     formats: tuple[str, ...] = (),
     language: str | None = None,
     beams: int | None = None,
-    views: int | None = None,
     read_text: Path | None = None,
     runtime: str | None = None,
 ) -> dict[str, Any]:
@@ -48,7 +47,6 @@ def transcribe(
         out: the folder of the transcripts; without it one recording is only returned, several go to `transcripts/`.
         formats: `txt`, `srt`, `vtt`, `csv`, `textgrid`, `eaf`; `json` is always written.
         language: forced; else that of the model's training, else the model's guess.
-        beams, views: instead of those of the model's run.
         read_text: a passage that was to be read aloud: its words are counted as read, left out, put right, ...
         runtime: `torch` or `ctranslate2`; exports to CTranslate2 decode there, everything else in torch.
 
@@ -70,7 +68,7 @@ def transcribe(
         out = MANY
     work = recordings.find(sources, out)
     transcriber = transcribing.transcriber(
-        model, language=language, beams=beams, views=views, formats=formats, passage=read_text, runtime=runtime
+        model, language=language, beams=beams, formats=formats, passage=read_text, runtime=runtime
     )
     if out is None:
         return _result(_each(work, transcriber), out)
@@ -145,12 +143,7 @@ def _heard(note: Callable[[str], None], name: str, seconds: float, whole: float)
 
 
 def opened(
-    model: str,
-    *,
-    language: str | None = None,
-    beams: int | None = None,
-    views: int | None = None,
-    runtime: str | None = None,
+    model: str, *, language: str | None = None, beams: int | None = None, runtime: str | None = None
 ) -> Transcriber:
     """A model ready to transcribe one recording after the other: `opened(MODEL).transcribe(samples)`.
 
@@ -159,7 +152,7 @@ def opened(
     """
     from smallvoice.decoding import transcribe as transcribing
 
-    return transcribing.transcriber(model, language=language, beams=beams, views=views, runtime=runtime)
+    return transcribing.transcriber(model, language=language, beams=beams, runtime=runtime)
 
 
 def _summary(made: int, skipped: int, failed: int, out: Path) -> str:

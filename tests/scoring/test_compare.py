@@ -486,12 +486,9 @@ def test_other_speech_that_lost_too_much_is_held_against_a_better_model() -> Non
 def test_another_search_is_said() -> None:
     a = [{**each, "beams": 1} for each in many("base", BAD)]
     b = [{**each, "beams": 5} for each in many("tuned", {})]
-    assert "A was decoded with greedy search and B with 5 beams" in compare.compare(a, b, QUICK)["verdict"]["caution"]
+    assert "A was decoded with 1 beam and B with 5 beams" in compare.compare(a, b, QUICK)["verdict"]["caution"]
     same = [{**each, "beams": 5} for each in a]
     assert "decoded" not in (compare.compare(same, b, QUICK)["verdict"]["caution"] or "")
-    heard = [{**each, "views": 3} for each in b]
-    said = compare.compare(same, heard, QUICK)["verdict"]["caution"]
-    assert "A was decoded with 5 beams and B with 5 beams in 3 views" in said
 
 
 def test_seeds_are_pooled_and_speakers_stay_the_units() -> None:

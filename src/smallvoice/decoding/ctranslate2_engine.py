@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +19,6 @@ from smallvoice.model.prompt import prefix_ids
 from smallvoice.model.weights import Whisper
 from smallvoice.recipe import DecodeRecipe, WindowRecipe
 
-log = logging.getLogger(__name__)
-
 
 class CTranslate2Engine:
     """A CTranslate2 Whisper that turns waveforms into text."""
@@ -31,9 +27,7 @@ class CTranslate2Engine:
         """Load `folder`; of `whisper` the sizes, the tokenizer and the ids are used, not the weights."""
         self.whisper = whisper
         self.window = window
-        if recipe.views > 1:
-            log.warning("CTranslate2 hears an utterance once, and not in %d views: expect more errors.", recipe.views)
-        self.recipe = replace(recipe, views=1)
+        self.recipe = recipe
         self.device = torch.device("cuda" if ctranslate2.get_cuda_device_count() else "cpu")
         _, self.batch_frames = frames_at_once(self.device)
         ctranslate2.set_random_seed(0)  # draws are those of one sequence: the same calls give the same

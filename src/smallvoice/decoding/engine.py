@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -45,11 +45,6 @@ class Decoded:
     """The token cap ended it: the model would have gone on."""
     words: list[Word] | None = None
     """Where they were asked for; times in seconds from the start of the audio."""
-
-
-def instead(recipe: DecodeRecipe, beams: int | None, views: int | None) -> DecodeRecipe:
-    """The same but for what was asked for."""
-    return replace(recipe, beams=beams or recipe.beams, views=views or recipe.views)
 
 
 def token_cap(duration_s: float, recipe: DecodeRecipe, max_positions: int, prefix: int) -> int:

@@ -6,7 +6,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,13 @@ from smallvoice.corpus.select import parse
 from smallvoice.corpus.transcripts.segment import NOTHING_LOST
 from smallvoice.corpus.utterance import Corpus, Utterance, open_corpus
 from smallvoice.decoding import silence
-from smallvoice.decoding.engine import Decoded, Engine, decode_utterances, instead
+from smallvoice.decoding.engine import Decoded, Engine, decode_utterances
 from smallvoice.decoding.models import Model, open_model
 from smallvoice.errors import InputError
 from smallvoice.languages import language_code
 from smallvoice.recipe import DecodeRecipe, EvaluateRecipe
 from smallvoice.reporting.privacy import source_name
 from smallvoice.run_folder import RunFolder
-from smallvoice.scoring import wording
 from smallvoice.scoring.scores import score
 from smallvoice.storage import (
     digest,
@@ -52,7 +51,6 @@ def evaluate(
     language: str | None = None,
     select: str | None = None,
     beams: int | None = None,
-    views: int | None = None,
     runtime: str | None = None,
     scoring: EvaluateRecipe | None = None,
     replacing: bool = False,
@@ -68,7 +66,7 @@ def evaluate(
         out: gets the hypotheses, and the scores beside those of other models in `evaluation_results.json`.
         language: of rows that do not say theirs.
         select: only the rows for which this holds, such as `age_years < 18`.
-        beams, views: instead of those of `decode`, of the model's run, or of the defaults.
+        beams: instead of those of `decode`, of the model's run, or of the defaults.
         runtime: what decodes; see `open_model`.
         scoring: columns of the corpus that the hypotheses keep, age bands, confidence; not its split and selection.
         replacing: what another model wrote there may be lost, as in a run that trains again.
@@ -83,9 +81,9 @@ def evaluate(
     total = corpus.splits().get(split, 0)
     utterances = corpus.utterances(split, select)
     model = open_model(model_name, runtime)
+    decode = _options(decode or model.decode or DecodeRecipe(), beams)
     language = language_code(language or corpus.facts["language"] or model.language or "") or None
-    engine = model.engine(instead(decode or model.decode or DecodeRecipe(), beams, views))
-    decode = engine.recipe
+    engine = model.engine(decode)
     scoring, run = scoring or EvaluateRecipe(), RunFolder(out)
     path = run.hypotheses(model.system, split)
     if not replacing:
@@ -102,8 +100,9 @@ def evaluate(
     seconds = None if continued else time.monotonic() - started
     rows = sorted([*partial.rows.values(), *_undecodable(corpus, split, model, select)], key=lambda row: row["id"])
     if not rows:
-        nobody = f"no utterance of {split} fits {select!r}" if select else f"{split} is empty"
-        raise InputError(f"{corpus_folder}: {nobody}.")
+        raise InputError(
+            f"{corpus_folder}: {f'no utterance of {split} fits {select!r}' if select else f'{split} is empty'}."
+        )
     _say_unknown(scoring.columns, rows)
     silent = silence.probe(engine, language or _first_language(rows), decode.batch_size)
     write_jsonl(path, rows)
@@ -133,6 +132,10 @@ def _say_unknown(columns: Sequence[str], rows: list[dict[str, Any]]) -> None:
     for name in columns:
         if all(row.get(name) is None for row in rows):
             log.warning("No utterance has a column %r of its own.", name)
+
+
+def _options(decode: DecodeRecipe, beams: int | None) -> DecodeRecipe:
+    return replace(decode, beams=beams) if beams else decode
 
 
 def _first_language(rows: list[dict[str, Any]]) -> str | None:
@@ -171,7 +174,6 @@ def _row(
         "avg_logprob": decoded.avg_logprob,
         "capped": decoded.capped,
         "beams": decode.beams,
-        "views": decode.views,
         "synthetic": synthetic,
         "flags": utterance.extra.get("flags", []),
         "error": None,
@@ -256,7 +258,7 @@ def _block(
         },
         "decoding": {
             **asdict(engine.recipe),
-            "search": wording.search(engine.recipe.beams, engine.recipe.views),
+            "search": "greedy" if engine.recipe.beams == 1 else f"{engine.recipe.beams} beams",
             "timestamps": False,
             "window": asdict(model.window),
             **engine.facts(),

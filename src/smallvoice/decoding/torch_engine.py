@@ -13,11 +13,10 @@ from smallvoice.decoding.banned import Banned
 from smallvoice.decoding.beam import beam_search
 from smallvoice.decoding.decoder import Decoder
 from smallvoice.decoding.engine import Decoded, by_window, frames_at_once, in_order, token_cap
-from smallvoice.decoding.views import VIEWS, Averaged, in_window
 from smallvoice.decoding.word_times import Word, word_times
 from smallvoice.model import window as windows
 from smallvoice.model.device import describe
-from smallvoice.model.features import AS_IT_IS, SAMPLE_RATE, View
+from smallvoice.model.features import SAMPLE_RATE
 from smallvoice.model.prompt import prefix_ids
 from smallvoice.model.weights import Whisper
 from smallvoice.recipe import DecodeRecipe, WindowRecipe
@@ -30,8 +29,7 @@ class TorchEngine:
         self.whisper = whisper
         self.window = window
         self.recipe = recipe
-        self._encoded_frames, frames = frames_at_once(whisper.network.device)
-        self.batch_frames = frames // recipe.views
+        self._encoded_frames, self.batch_frames = frames_at_once(whisper.network.device)
         self._max_frames = windows.max_frames(whisper.network)
         self._banned = Banned.of(whisper.generation, whisper.network.device)
 
@@ -51,8 +49,7 @@ class TorchEngine:
             InputError: the model is English-only.
         """
         places = by_window(waveforms, self, self._encoded_frames)
-        encoded = self._encoded(waveforms, places, AS_IT_IS)
-        found = [name for states in encoded for name in languages.guess(self.whisper, states)]
+        found = [name for states in self._encoded(waveforms, places) for name in languages.guess(self.whisper, states)]
         return in_order(found, places)
 
     @torch.inference_mode()
@@ -76,28 +73,25 @@ class TorchEngine:
         places = by_window(waveforms, self, self._encoded_frames)
         durations_s = [len(waveforms[place]) / SAMPLE_RATE for part in places for place in part]
         caps = [token_cap(duration_s, self.recipe, positions, len(prefix)) for duration_s in durations_s]
-        views = VIEWS[: self.recipe.views]
-        states = [part for view in views for part in self._encoded(waveforms, places, view)]
-        decoder = Decoder(network, states) if len(views) == 1 else Averaged(network, states, len(views))
-        search = (decoder, prefix, caps, self._banned)
+        states = self._encoded(waveforms, places)
+        search = (Decoder(network, states), prefix, caps, self._banned)
         if self.recipe.beams == 1 or temperature:
             tokens, logprobs = greedy(*search, temperature)
         else:
             tokens, logprobs = beam_search(*search, self.recipe.beams)
         decoded = [self._decoded(row, logprob) for row, logprob in zip(tokens, logprobs, strict=True)]
         if words:
-            timed = self._words(states[: len(places)], prefix, tokens, durations_s, language)
+            timed = self._words(states, prefix, tokens, durations_s, language)
             decoded = [replace(one, words=found) for one, found in zip(decoded, timed, strict=True)]
         return in_order(decoded, places)
 
-    def _encoded(self, waveforms: list[np.ndarray], places: list[list[int]], view: View) -> list[torch.Tensor]:
-        """The encoder's output of each part, heard in one way, shape = (utterances, positions, d_model)."""
+    def _encoded(self, waveforms: list[np.ndarray], places: list[list[int]]) -> list[torch.Tensor]:
+        """The encoder's output of each part, shape = (utterances, positions, d_model)."""
         network = self.whisper.network
         encoded = []
         for part in places:
-            window = self.num_frames(len(waveforms[part[0]]) / SAMPLE_RATE)
-            heard, frames = in_window(view, window, self._max_frames)
-            mel = windows.features([waveforms[place] for place in part], frames, network, heard)
+            frames = self.num_frames(len(waveforms[part[0]]) / SAMPLE_RATE)
+            mel = windows.features([waveforms[place] for place in part], frames, network)
             encoded.append(windows.encode(network, mel).last_hidden_state)
         return encoded
 

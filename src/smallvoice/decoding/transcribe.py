@@ -13,7 +13,6 @@ from typing import Any
 from smallvoice import recipe_file as recipes
 from smallvoice.corpus.audio import SAMPLING_RATE, Int16, load_16k
 from smallvoice.decoding import long_form, speech, transcript_files, writers
-from smallvoice.decoding.engine import instead
 from smallvoice.decoding.models import Model, open_model
 from smallvoice.decoding.recordings import Identity, Work, held
 from smallvoice.decoding.writers import Transcript
@@ -55,16 +54,17 @@ class Transcriber:
         *,
         language: str | None = None,
         beams: int | None = None,
-        views: int | None = None,
         formats: list[str] | None = None,
         passage: str | None = None,
     ) -> None:
         self.model = model
+        self.decode = model.decode or DecodeRecipe()
+        if beams:
+            self.decode = replace(self.decode, beams=beams)
         self.language = language or model.language
         self.formats = [*dict.fromkeys([*(formats or []), "json"])]
         self.passage = passage
-        self.engine = model.engine(instead(model.decode or DecodeRecipe(), beams, views))
-        self.decode = self.engine.recipe
+        self.engine = model.engine(self.decode)
         self._taken: set[Path] = set()  # by transcripts of recordings that were done here
 
     def facts(self) -> dict[str, Any]:
@@ -174,7 +174,6 @@ def transcriber(
     *,
     language: str | None = None,
     beams: int | None = None,
-    views: int | None = None,
     formats: Sequence[str] = (),
     passage: Path | None = None,
     runtime: str | None = None,
@@ -196,4 +195,4 @@ def transcriber(
     known = opened.whisper.generation.lang_to_id if opened.whisper.generation.is_multilingual else {"<|en|>": 0}
     if language and f"<|{language}|>" not in known:
         raise RecipeError(f"--language {language}: this model knows {', '.join(sorted(name[2:-2] for name in known))}.")
-    return Transcriber(opened, language=language, beams=beams, views=views, formats=list(formats), passage=text)
+    return Transcriber(opened, language=language, beams=beams, formats=list(formats), passage=text)

@@ -21,7 +21,7 @@ VTLP_LIMIT_HZ = 4_800.0
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A way to hear an utterance: its formants moved, its tempo changed, its pitch as it is."""
+    """How training hears an utterance: its formants moved, its tempo changed, its pitch as it is."""
 
     warp: float = 1.0
     """Vocal-tract warp; above 1 the formants come out higher, as of a shorter tract."""
@@ -29,10 +29,7 @@ class View:
     """Samples from one frame to the next; above 160 the speech comes out faster."""
 
 
-AS_IT_IS = View()
-
-
-def log_mel(samples: torch.Tensor, num_mels: int, view: View = AS_IT_IS) -> torch.Tensor:
+def log_mel(samples: torch.Tensor, num_mels: int, view: View = View()) -> torch.Tensor:
     """Log-mel features of waveforms that are already filled with zeros up to their window.
 
     Args:

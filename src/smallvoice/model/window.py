@@ -18,7 +18,7 @@ from torch.nn import functional
 from transformers import WhisperForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
-from smallvoice.model.features import AS_IT_IS, FRAMES_PER_SECOND, View, log_mel
+from smallvoice.model.features import FRAMES_PER_SECOND, HOP_LENGTH, View, log_mel
 from smallvoice.recipe import WindowRecipe
 
 FULL_WINDOW = WindowRecipe(kind="full")
@@ -46,21 +46,21 @@ def features(
     waveforms: list[np.ndarray],
     frames: int,
     network: WhisperForConditionalGeneration,
-    views: View | Sequence[View] = AS_IT_IS,
+    views: Sequence[View] | None = None,
 ) -> torch.Tensor:
     """Log-mel features of utterances of one window.
 
     Args:
         waveforms: float32 at 16 kHz, each of shape = (num_samples,); samples beyond the window are cut.
         frames: the window, in log-mel frames.
-        views: how all of them are heard, or each of them.
+        views: how training hears each utterance; else as it is.
 
     Returns:
         shape = (len(waveforms), num_mels, frames), on the network's device.
     """
     num_mels, device = network.config.num_mel_bins, network.device
-    if isinstance(views, View):
-        return log_mel_of(waveforms, frames, num_mels, device, views)
+    if views is None:
+        return log_mel_of(waveforms, frames, num_mels, device)
     rows = [
         log_mel(_filled([waveform], frames * view.hop).to(device), num_mels, view)
         for waveform, view in zip(waveforms, views, strict=True)
@@ -68,11 +68,9 @@ def features(
     return torch.cat(rows)
 
 
-def log_mel_of(
-    waveforms: list[np.ndarray], frames: int, num_mels: int, device: torch.device, view: View = AS_IT_IS
-) -> torch.Tensor:
-    """`features` for a network that is not torch's."""
-    return log_mel(_filled(waveforms, frames * view.hop).to(device), num_mels, view)
+def log_mel_of(waveforms: list[np.ndarray], frames: int, num_mels: int, device: torch.device) -> torch.Tensor:
+    """`features` of utterances as they are, for a network that is not torch's."""
+    return log_mel(_filled(waveforms, frames * HOP_LENGTH).to(device), num_mels)
 
 
 def _filled(waveforms: list[np.ndarray], num_samples: int) -> torch.Tensor:

@@ -24,7 +24,6 @@ from smallvoice.scoring import (
     scores,
     significance,
     verdict,
-    wording,
 )
 from smallvoice.scoring.decomposition import waterfall
 from smallvoice.scoring.details import details
@@ -77,11 +76,10 @@ def compare(
     buts += verdict.loop_buts(signs["a"], signs["b"])
     kept = {name: _other_speech(each, name) for name, each in (retention or {}).items()}
     lost = verdict.retention_buts(kept, evaluate.retention_margin)
-    searches = _searches(rows_a[0], rows_b[0])
     return {
         **scores.about(rows_a),
         "systems": {"a": rows_a[0].get("system"), "b": rows_b[0].get("system")},
-        "verdict": verdict.verdict(overall["normalised"], bootstrap, [*buts, *lost.values()], searches),
+        "verdict": verdict.verdict(overall["normalised"], bootstrap, [*buts, *lost.values()], _beams(rows_a, rows_b)),
         "overall": overall,
         "formatting": verdict.formatting(overall, str(rows_a[0].get("system"))),
         "waterfall": {"a": waterfall(a), "b": waterfall(b)},
@@ -225,12 +223,10 @@ def _other_speech(comparison: dict[str, Any], name: str) -> dict[str, Any]:
         raise InputError(f"{name}: what was compared on other speech is no comparative_analysis.json.") from None
 
 
-def _searches(a: Row, b: Row) -> tuple[str, str] | None:
-    """What both were decoded with; None where a file does not say."""
-    if not a.get("beams") or not b.get("beams"):
-        return None
-    of_a, of_b = (wording.search(int(row["beams"]), int(row.get("views") or 1)) for row in (a, b))
-    return of_a, of_b
+def _beams(rows_a: list[Row], rows_b: list[Row]) -> tuple[int, int] | None:
+    """The beams that both were decoded with; None where a file does not say."""
+    found = [rows[0].get("beams") for rows in (rows_a, rows_b)]
+    return (int(found[0]), int(found[1])) if found[0] and found[1] else None
 
 
 def _block(a: ErrorCounts, b: ErrorCounts, change: significance.Change) -> dict[str, Any]:

@@ -97,7 +97,7 @@ _GROUPINGS: dict[str, Callable[[Row], str | None]] = {
 _NO_GROUP = frozenset(
     {"id", "system", "split", "reference", "hypothesis", "decoded", "speaker", "recording", "age_years", "gender"}
     | {"role", "duration_s", "num_tokens", "avg_logprob", "capped", "synthetic", "flags", "error", "schema_version"}
-    | {UTTERANCE, "beams", "views", "snr_db"}
+    | {UTTERANCE, "beams", "snr_db"}
 )
 
 

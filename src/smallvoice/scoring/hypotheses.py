@@ -14,7 +14,7 @@ from smallvoice.storage import read_jsonl
 _SHOWN = 5
 """Ids listed in an error message before "and N more"."""
 
-_OF_THE_MODEL = ("system", "hypothesis", "decoded", "num_tokens", "capped", "beams", "views", "error")
+_OF_THE_MODEL = ("system", "hypothesis", "decoded", "num_tokens", "capped", "beams", "error")
 """What a row says about the model that was heard; the rest is about the utterance."""
 
 
@@ -33,7 +33,7 @@ _NUMBER_OR_NULL = (lambda value: value is None or is_number(value), "not a numbe
 _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(("id", "reference", "hypothesis"), _TEXT),
     **dict.fromkeys(("language", "speaker", "recording", "gender", "role"), _TEXT_OR_NULL),
-    **dict.fromkeys(("age_years", "duration_s", "snr_db", "beams", "views"), _NUMBER_OR_NULL),
+    **dict.fromkeys(("age_years", "duration_s", "snr_db", "beams"), _NUMBER_OR_NULL),
     **dict.fromkeys(
         ("capped", "synthetic"), (lambda value: value is None or isinstance(value, bool), "not true or false")
     ),

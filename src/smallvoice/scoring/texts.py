@@ -54,7 +54,6 @@ _OF_A_RUN: dict[str, type] = {
     "synthetic": bool,
     "flags": list,
     "beams": int,
-    "views": int,
     "split": str,
     "system": str,
 }

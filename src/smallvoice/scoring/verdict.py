@@ -30,7 +30,7 @@ def verdict(
     normalised: dict[str, Any],
     bootstrap: dict[str, Any],
     buts: Sequence[str] = (),
-    searches: tuple[str, str] | None = None,
+    beams: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
     """The outcome of the normalised WER, in a sentence.
 
@@ -38,7 +38,7 @@ def verdict(
         normalised: the `normalised` block of the comparison.
         bootstrap: its `bootstrap` block.
         buts: what is worse although the whole may be better, a sentence each.
-        searches: that A and B were decoded with, where it is known.
+        beams: that A and B were decoded with, where it is known.
 
     Returns:
         `outcome`: `better`, `better but`, `worse` or `no evidence`; the sentence, the rule, `but`.
@@ -57,9 +57,9 @@ def verdict(
         shown = f"{wording.points(absolute['change'])} points, {confidence} interval"
         parts.append(f"{shown} {wording.interval(absolute['interval'], 1)}")
     cautions = []
-    if searches and searches[0] != searches[1]:
-        of_a, of_b = searches
-        cautions.append(f"A was decoded with {of_a} and B with {of_b}: part of the difference is the search.")
+    if beams and beams[0] != beams[1]:
+        a_beams, b_beams = (wording.count(number, "beam") for number in beams)
+        cautions.append(f"A was decoded with {a_beams} and B with {b_beams}: part of the difference is the search.")
     if outcome in ("better", "better but", "worse") and bootstrap["units"] < FEW_UNITS:
         cautions.append(f"Only {wording.count(bootstrap['units'], 'speaker')}: so few say little about others.")
     return {

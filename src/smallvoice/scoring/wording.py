@@ -56,12 +56,6 @@ def signed(value: float, digits: int) -> str:
     return text if text.startswith("−") or float(text) == 0 else f"+{text}"
 
 
-def search(beams: int, views: int) -> str:
-    """How hypotheses were looked for: `greedy search`, `5 beams in 3 views`."""
-    shown = "greedy search" if beams == 1 else count(beams, "beam")
-    return shown if views == 1 else f"{shown} in {count(views, 'view')}"
-
-
 def count(amount: int, singular: str, plural: str | None = None) -> str:
     """`1 speaker`, `2,340 words`."""
     return f"{amount:,} {singular if amount == 1 else plural or singular + 's'}"

@@ -150,8 +150,7 @@ class _Curve:
         recipe = self.recipe if steps is None else self._with_steps(steps, share)
         key = storage.digest(
             recipes.of_an_adapter(recipe),
-            # These chose no checkpoint, and write the words.
-            [recipe.decode.beams, recipe.decode.views, recipe.decode.output_style],
+            [recipe.decode.beams, recipe.decode.output_style],  # which chose no checkpoint, and write the words
             weights.fingerprint(recipe.model.base),
             recipe.corpus.language or self.corpus.facts["language"],
             self.content,

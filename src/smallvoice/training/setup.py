@@ -136,7 +136,7 @@ class Setup:
 
     def dev_errors(self) -> ErrorCounts:
         """Word errors of free decoding on dev, normalised, with the network as it is now; over all processes."""
-        engine = TorchEngine(self.whisper, self.recipe.window, replace(self.recipe.decode, beams=1, views=1))
+        engine = TorchEngine(self.whisper, self.recipe.window, replace(self.recipe.decode, beams=1))
         rows = self.corpus.utterances("dev", self.recipe.train.select_dev)
         mine = itertools.islice(rows, self.processes.rank, None, self.processes.size)
         decoded = decode_utterances(mine, engine, self.language, self.recipe.decode.batch_size)
@@ -150,7 +150,7 @@ class Setup:
 
     def calibration(self) -> Calibration | None:
         """How often the words of the network as it is now are right, decoded greedily."""
-        engine = TorchEngine(self.whisper, self.recipe.window, replace(self.recipe.decode, beams=1, views=1))
+        engine = TorchEngine(self.whisper, self.recipe.window, replace(self.recipe.decode, beams=1))
         return calibrate(engine, self.corpus.utterances("dev", self.recipe.train.select_dev), self.language)
 
     def _heard(self) -> Iterator[dict[str, Any]]:
