@@ -487,6 +487,8 @@ def test_another_search_is_said() -> None:
     a = [{**each, "beams": 1} for each in many("base", BAD)]
     b = [{**each, "beams": 5} for each in many("tuned", {})]
     assert "A was decoded with 1 beam and B with 5 beams" in compare.compare(a, b, QUICK)["verdict"]["caution"]
+    first_lost = [{**a[0], "beams": None}, *a[1:]]
+    assert "A was decoded with 1 beam" in compare.compare(first_lost, b, QUICK)["verdict"]["caution"]
     same = [{**each, "beams": 5} for each in a]
     assert "decoded" not in (compare.compare(same, b, QUICK)["verdict"]["caution"] or "")
 

@@ -224,9 +224,9 @@ def _other_speech(comparison: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _beams(rows_a: list[Row], rows_b: list[Row]) -> tuple[int, int] | None:
-    """The beams that both were decoded with; None where a file does not say."""
-    found = [rows[0].get("beams") for rows in (rows_a, rows_b)]
-    return (int(found[0]), int(found[1])) if found[0] and found[1] else None
+    """The beams that both were decoded with; None where a file does not say. Rows that could not be decoded do not."""
+    a, b = (next((int(row["beams"]) for row in rows if row.get("beams")), None) for rows in (rows_a, rows_b))
+    return (a, b) if a and b else None
 
 
 def _block(a: ErrorCounts, b: ErrorCounts, change: significance.Change) -> dict[str, Any]:
