@@ -25,7 +25,7 @@ from smallvoice.decoding.models import Model, open_model
 from smallvoice.decoding.torch_engine import TorchEngine
 from smallvoice.errors import Finding, InputError, RecipeError
 from smallvoice.exporting import card, ctranslate2, export, ggml, huggingface, parity
-from smallvoice.model import weights
+from smallvoice.model import tuned, weights
 from smallvoice.model.window import FULL_WINDOW
 from smallvoice.recipe import DecodeRecipe
 from smallvoice.storage import locked, read_json
@@ -103,6 +103,15 @@ def test_an_export_that_writes_other_words_is_not_kept(
     assert all(other["id"] not in shown for other in others)
     kept = using.export(str(tuned_run), "huggingface", corpus=tiny_corpus, out=tmp_path, accept_drift=True)
     assert kept["accepted"] and not kept["kept"] and (tmp_path / "huggingface-float32").is_dir()
+    with pytest.raises(Finding, match="is not kept"):
+        using.export(str(tuned_run), "huggingface", corpus=tiny_corpus, out=tmp_path)
+    assert (tmp_path / "huggingface-float32" / "model.safetensors").is_file(), "what was accepted before stays"
+    assert read_json(tmp_path / "parity.json")["exports"]["huggingface-float32"]["accepted"]
+    facts = tuned.read(tmp_path / "huggingface-float32")
+    tuned.write(tmp_path / "huggingface-float32", replace(facts, adapter_sha256="of another adapter"))
+    with pytest.raises(Finding, match="is not kept"):
+        using.export(str(tuned_run), "huggingface", corpus=tiny_corpus, out=tmp_path)
+    assert not (tmp_path / "huggingface-float32").exists(), "another model's is not what the gate spoke of"
 
 
 def test_an_adapter_of_a_base_in_a_folder_is_taken(tiny_models: dict[str, Path], tmp_path: Path) -> None:

@@ -151,18 +151,25 @@ def _through_the_gate(
         "at_own_window": found.own.as_dict() if found.own else None,
         "window_cost": found.window_cost,
         "kept": not found.refused,
-        "accepted": not found.refused or accept_drift,
+        "accepted": not found.refused or accept_drift or _stands(folder, model),
     }
     _keep_block(out / PARITY, folder.name, block)
     for window in found.windows:
         _print(f"  {window.sentence()}")
-    if not block["accepted"]:
+    if found.refused and not accept_drift:
         shutil.rmtree(fresh)
-        shutil.rmtree(folder, ignore_errors=True)  # of another model: `parity.json` says nothing of it any more
+        if not _stands(folder, model):  # of another model: `parity.json` says nothing of it any more
+            shutil.rmtree(folder, ignore_errors=True)
         raise _refusal(folder.name, found.refused, out / PARITY)
     card.write(fresh, model, folder.name, kind.library, kind.loads, clips[0].split, found)
     replace_folder(fresh, folder)
     return {**block, "folder": str(folder)}
+
+
+def _stands(folder: Path, model: Model) -> bool:
+    """Whether an export of this very adapter is there, which passed the gate or was accepted all the same."""
+    facts = tuned.read(folder)
+    return facts is not None and facts.adapter_sha256 is not None and facts.adapter_sha256 == model.adapter_sha256
 
 
 def _require_ours(folder: Path, report: Path) -> None:

@@ -107,6 +107,31 @@ def test_the_sheet_with_a_header_is_read(tmp_path: Path) -> None:
     assert [segment.where for segment in by_number.segments] == ["a.xlsx:1", "a.xlsx:2"]
 
 
+def test_a_header_may_stand_below_a_title(tmp_path: Path) -> None:
+    titled: list[list[object]] = [
+        ["Recordings of 3b"],
+        ["school", 7],
+        [],
+        HEADER[:2],
+        ["a.wav", "one"],
+        ["b.wav", "two"],
+    ]
+    path = tmp_path / "a.xlsx"
+    path.write_bytes(workbook(data=titled))
+    assert READER.recognises(head_of(path))
+    document = read(tmp_path, workbook(data=titled))
+    assert [(segment.where, segment.text) for segment in document.segments] == [
+        ("a.xlsx:5", "one"),
+        ("a.xlsx:6", "two"),
+    ]
+    assert not document.problems and document.notes == ("its header is in row 4; what stands above it is not read.",)
+    german: list[list[object]] = [["Klasse 3b"], ["Datei", "Satz"], ["a.wav", "eins"]]
+    (segment,) = read(tmp_path, workbook(data=german), text="Satz", audio="Datei").segments
+    assert segment.text == "eins"
+    both = read(tmp_path, workbook(data=titled, more=titled))
+    assert [problem.where for problem in both.problems] == ["a.xlsx#more:5", "a.xlsx#more:6"]
+
+
 def test_times_as_excel_has_them(tmp_path: Path) -> None:
     rows: list[list[object]] = [HEADER, ["a.wav", "x", datetime.time(0, 1, 2, 500_000), datetime.timedelta(seconds=63)]]
     (segment,) = read(tmp_path, workbook(data=rows)).segments

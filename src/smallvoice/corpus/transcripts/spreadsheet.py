@@ -43,7 +43,7 @@ def recognises(head: Head) -> bool:
         sheets = _sheets(head.path, head.path.name, limit=_HEADER_ROWS)
     except Unreadable:
         return False
-    return any(guessed(_names(rows)).are_usable for rows in sheets.values())
+    return any(guessed(_names(_from_header(rows, set()))).are_usable for rows in sheets.values())
 
 
 def parse(path: Path, where: str, recipe: CorpusRecipe) -> Document:
@@ -52,28 +52,40 @@ def parse(path: Path, where: str, recipe: CorpusRecipe) -> Document:
     Raises:
         Unreadable: not a spreadsheet, unsafe to unpack, or without such a sheet.
     """
-    sheets = [(title, rows) for title, rows in _sheets(path, where, limit=_HEADER_ROWS).items() if rows]
+    asked = set(recipe.columns.values())
+    heads = _sheets(path, where, limit=_HEADER_ROWS)
+    sheets = [(title, _from_header(rows, asked)) for title, rows in heads.items() if rows]
     if not sheets:
         raise Unreadable(where, "empty file", f"no sheet has a cell in its first {_HEADER_ROWS} rows")
-    asked = set(recipe.columns.values())
     usable = [title for title, rows in sheets if asked and asked <= set(_names(rows))]
     usable += [title for title, rows in sheets if guessed(_names(rows)).are_usable]
     title = (usable or [sheets[0][0]])[0]
     read = _sheets(path, where, only=[title, *usable])
-    rows = read[title]
+    rows = _from_header(read[title], asked)
     header, has_header = header_of(rows[0][1], recipe.columns, max(len(cells) for _, cells in rows))
     columns = chosen(header, recipe.columns, where)
     found = [(number, dict(zip(header, cells, strict=False))) for number, cells in rows[has_header:]]
     others = [name for name, _ in sheets if name != title]
-    notes = (f"of {len(sheets)} sheets {title!r} is read, not {', '.join(others[:5])}.",) if others else ()
+    notes = [f"of {len(sheets)} sheets {title!r} is read, not {', '.join(others[:5])}."] if others else []
+    if len(rows) < len(read[title]):
+        notes.append(f"its header is in row {rows[0][0]}; what stands above it is not read.")
     detail = f"of this workbook {title!r} is read; save this sheet as a workbook of its own"
     unread = [
         Problem(where=f"{where}#{name}:{number}", reason="sheet not read", detail=detail)
         for name, lines in read.items()
         if name != title
-        for number, _ in lines[1:]
+        for number, _ in _from_header(lines, asked)[1:]
     ]
-    return document_of(columns, found, unread, where, notes)
+    return document_of(columns, found, unread, where, tuple(notes))
+
+
+def _from_header(rows: Rows, asked: set[str]) -> Rows:
+    """Without titles and remarks above the header: the first row that has the names asked for, or usual ones."""
+    for place, row in enumerate(rows[:_HEADER_ROWS]):
+        names = _names([row])
+        if (asked and asked <= set(names)) or guessed(names).are_usable:
+            return rows[place:]
+    return rows
 
 
 def _names(rows: Rows) -> list[str]:
