@@ -91,6 +91,13 @@ def test_a_language_is_as_whisper_calls_it(tmp_path: Path, written: str, meant: 
     assert recipes.load(write(tmp_path, f"corpus:\n  language: {written}")).corpus.language == meant
 
 
+def test_a_column_may_be_called_by_its_place(tmp_path: Path) -> None:
+    recipe = recipes.load(write(tmp_path, "name: x\n"), ["corpus.columns.audio=1", "corpus.columns.text=Satz"])
+    assert recipe.corpus.columns == {"audio": "1", "text": "Satz"}
+    with pytest.raises(RecipeError, match=r"columns.*audio"):
+        recipes.load(write(tmp_path, "name: x\n"), ["corpus.columns.audio=true"])
+
+
 def test_all_mistakes_at_once(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as caught:
         recipes.load(write(tmp_path, "train:\n  epochs: 0\n  seed: -1\nx: 1"), ["model.rank=0"])

@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from smallvoice.languages import language_code
@@ -23,6 +23,8 @@ Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 SplitName = Literal["train", "dev", "test"]
+ColumnName = Annotated[str, BeforeValidator(lambda given: str(given) if type(given) is int else given)]
+"""Or its place, from 1."""
 
 
 def _rising(values: list[int]) -> list[int]:
@@ -48,10 +50,9 @@ class SplitRecipe:
     test: Share = 0.2
     by: Literal["strata", "hash", "folds"] = "strata"
     """`strata`: places by age band and gender, kept in split.json; `hash`: by the speaker's name alone, without a file;
-    `folds`: part `fold` of `folds` is test, the next one dev."""
+    `folds`: part `fold` (from 1) of `folds` is test, the next one dev."""
     folds: Annotated[int, Field(ge=3)] = 5
-    fold: Annotated[int, Field(ge=1)] = 1
-    """From 1."""
+    fold: Count = 1
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -71,7 +72,7 @@ class CorpusRecipe:
     """Tiers of TextGrid and ELAN files to read, by name or pattern (`CHI*`); none: all but alignments of phones."""
     chat_text: Literal["spoken", "target"] = "spoken"
     """CHAT: what was said (`(be)cause` is cause), or what was meant (because; retracings left out)."""
-    columns: dict[str, str] = Field(default_factory=dict)
+    columns: dict[str, ColumnName] = Field(default_factory=dict)
     """Tables: what their columns hold, where it cannot be guessed: `{text: Sentence, speaker: Kid}`."""
     audio: list[str] = Field(default_factory=list)
     """Folders where a Kaldi folder's audio may lie besides its own: nothing else outside the sources is read."""
