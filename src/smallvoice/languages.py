@@ -13,13 +13,15 @@ _LANGUAGE_TABLE = """
     slo=sk slv=sl sna=sn snd=sd som=so spa=es sqi=sq srp=sr sun=su swa=sw swe=sv swh=sw tam=ta tat=tt tel=te tgk=tg
     tgl=tl tha=th tib=bo tuk=tk tur=tr ukr=uk urd=ur uzb=uz vie=vi wel=cy yid=yi yor=yo yue=yue zho=zh zsm=ms
 """
+# Of 639-1 those that Whisper calls otherwise, and two that were renamed.
+_SHORT_TABLE = "iw=he in=id jv=jw nb=no"
 # Names, of the languages that scoring treats in a way of their own and of the most common others.
 _NAME_TABLE = """
     arabic=ar burmese=my cantonese=yue castilian=es chinese=zh dutch=nl english=en french=fr german=de hindi=hi
     italian=it japanese=ja khmer=km korean=ko mandarin=zh myanmar=my polish=pl portuguese=pt russian=ru
     spanish=es swedish=sv thai=th turkish=tr ukrainian=uk
 """
-_LANGUAGES = dict(pair.split("=") for pair in (_LANGUAGE_TABLE + _NAME_TABLE).split())
+_LANGUAGES = dict(pair.split("=") for pair in f"{_LANGUAGE_TABLE} {_SHORT_TABLE} {_NAME_TABLE}".split())
 
 
 def language_code(text: str) -> str:

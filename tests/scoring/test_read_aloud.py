@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from smallvoice.scoring.read_aloud import as_csv, as_table, assess, from_csv, has_words
+from smallvoice.scoring.read_aloud import as_csv, as_table, assess, from_csv, has_words, seconds_read
 
 PASSAGE = "The rabbit ran into the wood. It did not come back."
 WORDS = 11
@@ -39,7 +39,14 @@ PUT_RIGHT = {"self_corrected": 1}
         ("the rabbit ran into the would would it did not come back", {"correct": 10, "substituted": 1, "repeated": 1}),
         ("the rabbit ran in the", {"correct": 4, "substituted": 1, "not_reached": 6}),
         ("the rabbit into the wood it", {"correct": 6, "omitted": 1, "not_reached": 4}),
-        ("the rabbit ran into the wood stop", {"correct": 6, "substituted": 1, "not_reached": 4}),
+        ("the rabbit ran into the wood stop", {"correct": 6, "inserted": 1, "not_reached": 5}),
+        ("the rabbit ran into the wode", {"correct": 5, "substituted": 1, "not_reached": 5}),
+        ("the rabbit ran into the would i mean wood", {"correct": 6, "not_reached": 5} | PUT_RIGHT),
+        ("the rabbit ran okay thank you", {"correct": 3, "inserted": 3, "not_reached": 8}),
+        ("the rabbit ran okay we must go back", {"correct": 3, "inserted": 5, "not_reached": 8}),
+        ("the rabbit ran into the wood it did not calm bag", {"correct": 9, "substituted": 2}),
+        ("the rabbit ran into the wood it did not come home", {"correct": 10, "substituted": 1}),
+        ("the rabbit ran into the wood it did not come back thank you", {"correct": 11, "inserted": 2}),
         ("", {"correct": 0, "not_reached": 11}),
     ],
 )
@@ -127,6 +134,44 @@ def test_words_correct_per_minute() -> None:
     reading, _ = assess(PASSAGE, "the rabbit ran into the wood", 12.0)
     assert reading.correct_per_minute == pytest.approx(6 / 12 * 60)
     assert reading.as_dict()["words_correct_per_minute"] == 30.0
+
+
+@pytest.mark.parametrize(
+    ("heard", "correct"),
+    [("the dog's house", 3), ("the dogs house", 2), ("the bag house", 2), ("the dog's house okay", 3)],
+)
+def test_who_stops_early_has_not_left_out_the_rest(heard: str, correct: int) -> None:
+    """The words that were read stand further behind too, and the passage leaves choices."""
+    passage = "The dog's house was red. The cat ran to the house."
+    reading, _ = assess(passage, heard, None)
+    assert (reading.correct, reading.omitted, reading.not_reached) == (correct, 0, reading.words - 3)
+    assert (reading.substituted, reading.inserted) == (3 - correct, heard.count("okay"))
+
+
+def test_vowels_that_are_marks_count() -> None:
+    passage = "मैं घर की ओर जाता हूँ।"
+    right, _ = assess(passage, "मैं घर की ओर जाता हूँ", None, "hi")
+    assert (right.words, right.correct) == (6, 6)
+    wrong, _ = assess(passage, "मैं घर का ओर जाता हूँ", None, "hi")
+    assert (wrong.correct, wrong.substituted) == (5, 1)
+    assert assess("나는 학교에 간다.", "나는 학교에 간다", None, "ko")[0].words == 3, "words, as they are read"
+    assert assess("我去学校。", "我去学校", None, "zh")[0].words == 4, "characters"
+
+
+@pytest.mark.parametrize(
+    ("heard", "seconds"),
+    [
+        ("okay start the rabbit ran into the wood thank you", (2, 8)),
+        ("the rab rabbit ran into the wood", (0, 7)),
+        ("um the the rabbit ran", (1, 5)),
+        ("thank you", None),
+        ("", None),
+    ],
+)
+def test_what_is_said_before_and_after_takes_no_time(heard: str, seconds: tuple[int, int] | None) -> None:
+    _, steps = assess(PASSAGE, heard, None)
+    words = [(word, float(place), place + 1.0) for place, word in enumerate(heard.split())]
+    assert seconds_read(steps, words) == (None if seconds is None else seconds[1] - seconds[0])
 
 
 def test_other_languages() -> None:

@@ -138,10 +138,13 @@ class CTranslate2Engine:
         durations_s: list[float],
         language: str | None,
     ) -> list[list[Word]]:
-        """When each word was said: CTranslate2's own alignment by cross-attention and dynamic time warping."""
+        """When each word was said: CTranslate2's own alignment by cross-attention and dynamic time warping.
+
+        It puts the token for no timestamps behind the prefix by itself.
+        """
         frames = [max(2, math.ceil(duration_s * FRAMES_PER_SECOND)) for duration_s in durations_s]
         found = []
-        for text, aligned in zip(texts, self._model.align(encoded, prefix, texts, frames), strict=True):
+        for text, aligned in zip(texts, self._model.align(encoded, prefix[:-1], texts, frames), strict=True):
             if not text:
                 found.append([])
                 continue

@@ -19,7 +19,7 @@ from smallvoice.decoding.writers import Transcript
 from smallvoice.errors import InputError, RecipeError, SmallvoiceError, require
 from smallvoice.languages import language_code
 from smallvoice.recipe import DecodeRecipe
-from smallvoice.scoring.read_aloud import assess, has_words
+from smallvoice.scoring.read_aloud import VERSION, assess, has_words, seconds_read
 from smallvoice.storage import SCHEMA_VERSION, digest, no_space_as_error, read_text
 
 log = logging.getLogger(__name__)
@@ -138,19 +138,21 @@ class Transcriber:
 
     def _to_read(self, facts: dict[str, Any]) -> bool:
         """Whether there is a passage, and what was read of it has not been counted."""
-        counted = facts.get("passage") == digest(self.passage) and isinstance(facts.get("reading"), dict)
+        counted = facts.get("passage") == digest(VERSION, self.passage) and isinstance(facts.get("reading"), dict)
         return self.passage is not None and not counted
 
     def _read(self, transcript: Transcript) -> None:
         """Count what was read of the passage, if it is not counted yet."""
         if self.passage is None or not self._to_read(transcript.facts):
             return
-        words = [word for segment in transcript.segments for word in segment.words]
-        seconds = words[-1].end_s - words[0].start_s if words else None
+        words = [(word.text, word.start_s, word.end_s) for segment in transcript.segments for word in segment.words]
         heard = " ".join(segment.text for segment in transcript.segments)
-        reading, steps = assess(self.passage, heard, seconds, transcript.language)
+        reading, steps = assess(self.passage, heard, None, transcript.language)
+        reading = replace(reading, seconds=seconds_read(steps, words, transcript.language))
         read = [asdict(step) for step in steps]
-        transcript.facts.update(passage=digest(self.passage), reading={**reading.as_dict(), "words_read": read})
+        transcript.facts.update(
+            passage=digest(VERSION, self.passage), reading={**reading.as_dict(), "words_read": read}
+        )
 
     def _key(self, recording: Identity) -> str:
         """What the words depend on: recording, model and options. Not the passage: it is compared afterwards."""

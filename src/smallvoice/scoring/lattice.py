@@ -64,9 +64,40 @@ def align(reference: Sequence[Token], hypothesis: Sequence[Token]) -> list[Step]
     left, right = _lattice(reference), _lattice(hypothesis)
     if len(left) * len(right) > MOST_CELLS:
         raise TooLarge
+    return _steps(left, right, _search(left, right), len(left) - 1)
+
+
+def align_until_stopped(reference: Sequence[Token], hypothesis: Sequence[Token]) -> tuple[list[Step], list[str]]:
+    """The alignment of a reader who may have stopped anywhere: what stands behind costs nothing.
+
+    Of ends that cost as much, the one with the fewest substitutions, then with the fewest insertions: what is said
+    after stopping is not taken for the words that were not read.
+
+    Returns:
+        The steps up to the end, and the words behind it; of a choice there the shortest.
+
+    Raises:
+        TooLarge: more than `MOST_CELLS`.
+    """
+    left, right = _lattice(reference), _lattice(hypothesis)
+    if len(left) * len(right) > MOST_CELLS:
+        raise TooLarge
     table = _search(left, right)
+    ends = [len(_lattice(reference[:size])) - 1 for size in range(len(reference) + 1)]
+
+    def cost(size: int) -> tuple[int, int, int]:
+        cell = table[ends[size]][-1]
+        return cell // _COST, cell // _SUBSTITUTION % (1 << _BITS), cell // _INSERTION % (1 << _BITS)
+
+    read = min(range(len(ends)), key=cost)
+    unread = ((token,) if isinstance(token, str) else min(token.options, key=len) for token in reference[read:])
+    return _steps(left, right, table, ends[read]), [word for words in unread for word in words]
+
+
+def _steps(left: list[list[Arc]], right: list[list[Arc]], table: list[list[int]], node: int) -> list[Step]:
+    """The cheapest way to a node of the reference and the end of the hypothesis."""
     into_left, into_right = _reversed(left), _reversed(right)
-    node, other = len(left) - 1, len(right) - 1
+    other = len(right) - 1
     steps: list[Step] = []
     while node or other:
         node, other, step = _step_before(table, into_left, into_right, node, other)

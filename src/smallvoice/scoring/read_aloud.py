@@ -13,8 +13,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from smallvoice.scoring.normalize import CHILD, Normaliser, for_language, is_english
-from smallvoice.scoring.word_errors import AlignedWord, align_all
+from smallvoice.languages import language_code
+from smallvoice.scoring.alternatives import Token
+from smallvoice.scoring.normalize import CASELESS, CHILD, Normaliser, by_character, is_english, is_spaced
+from smallvoice.scoring.word_errors import AlignedWord, align_all, align_until_stopped
+
+VERSION = 2
+"""Rises when the counts of a reading change."""
 
 ALIKE = 0.5
 """So similar (1 minus the edit distance over the longer word) is an attempt at the word that follows."""
@@ -42,7 +47,7 @@ class Reading:
     repeated: int
     """Words said again, which is no error."""
     seconds: float | None
-    """From the first word to the last, where times are known."""
+    """From the first word that was read to the last, where times are known."""
 
     @property
     def correct_per_minute(self) -> float | None:
@@ -72,13 +77,13 @@ def assess(
     Case and punctuation count nothing; digits, contractions and spelling are read as what they mean (`child`).
 
     Args:
-        seconds: from the first word to the last.
+        seconds: from the first word that was read to the last (`seconds_read`).
 
     Returns:
         The counts, and the passage word by word.
     """
     rules = _rules(language)
-    steps = align_all([rules.reference(_to_say(passage, language))], [rules.tokens(heard)])[0]
+    steps = _aligned(rules.reference(_to_say(passage, language)), rules.tokens(heard))
     read = max((place + 1 for place, step in enumerate(steps) if step.reference and step.hypothesis), default=0)
     added = _added(steps)
     reading = Reading(
@@ -93,6 +98,48 @@ def assess(
         seconds=seconds,
     )
     return reading, steps
+
+
+def seconds_read(
+    steps: Sequence[AlignedWord], words: Sequence[tuple[str, float, float]], language: str | None = "en"
+) -> float | None:
+    """From the first word of the passage that was read, or attempted, to the last; None where none was.
+
+    What is said before and after it ("okay, start", "thank you") does not make the reader slower.
+
+    Args:
+        steps: those of `assess`.
+        words: all that was heard, with the times of their start and end.
+    """
+    sizes = [len(_rules(language).words(text)) for text, _, _ in words]
+    runs = list(_runs(steps))
+    before = next((_explained_best(steps, *run).inserted for run in runs if run[0] == 0), 0)
+    behind = next((end - start for start, end in runs if not any(step.hypothesis for step in steps[end:])), 0)
+    first, last = _first_of(sizes, before), len(words) - _first_of(sizes[::-1], behind)
+    return words[last - 1][2] - words[first][1] if first < last else None
+
+
+def _first_of(sizes: Sequence[int], left_out: int) -> int:
+    """How many words hold the first tokens."""
+    return next((number for number in range(len(sizes)) if sum(sizes[: number + 1]) > left_out), len(sizes))
+
+
+def _aligned(passage: Sequence[Token], heard: Sequence[Token]) -> list[AlignedWord]:
+    """The passage word by word. A reader who said as many words more as were left read to the end; else what was said
+    behind the last word read is an attempt at the next ones where it is alike, and else no part of the passage."""
+    read, unread = align_until_stopped(passage, heard)
+    last = next((place for place in range(len(read), 0, -1) if read[place - 1].reference), 0)
+    said = [step.hypothesis or "" for step in read[last:]]
+    if unread and len(said) >= len(unread):
+        return align_all([passage], [heard])[0]
+    tried = 0
+    while tried < min(len(said), len(unread)) and alike(said[tried], unread[tried].reference or ""):
+        tried += 1
+    attempts = [
+        AlignedWord("equal" if word == step.reference else "substitution", step.reference, word)
+        for word, step in zip(said[:tried], unread, strict=False)
+    ]
+    return [*read[:last], *attempts, *read[last + tried :], *unread[tried:]]
 
 
 def has_words(passage: str, language: str | None = "en") -> bool:
@@ -112,7 +159,11 @@ def _to_say(passage: str, language: str | None) -> str:
 
 
 def _rules(language: str | None) -> Normaliser:
-    return CHILD if is_english(language) else for_language(language)
+    """Whisper's own rules for other languages take marks away, and with them the vowels of Hindi or Tamil."""
+    if is_english(language):
+        return CHILD
+    spaced = is_spaced(language) or language_code(language or "") == "ko"  # who reads Korean reads words
+    return CASELESS if spaced else by_character(CASELESS)
 
 
 @dataclass
@@ -131,13 +182,17 @@ def _added(steps: Sequence[AlignedWord]) -> _Added:
     The alignment does not say whether in `the big the small` the first two words were added or the middle two.
     """
     total = _Added()
-    for start, end in _runs(steps):
-        readings = [_explained(steps, *shifted) for shifted in _shifted(steps, start, end)]
-        best = min(readings, key=lambda found: (found.inserted, len(found.put_right)))
+    for run in _runs(steps):
+        best = _explained_best(steps, *run)
         total.inserted += best.inserted
         total.repeated += best.repeated
         total.put_right |= best.put_right
     return total
+
+
+def _explained_best(steps: Sequence[AlignedWord], start: int, end: int) -> _Added:
+    readings = [_explained(steps, *shifted) for shifted in _shifted(steps, start, end)]
+    return min(readings, key=lambda found: (found.inserted, len(found.put_right)))
 
 
 def _runs(steps: Sequence[AlignedWord]) -> Iterator[tuple[int, int]]:

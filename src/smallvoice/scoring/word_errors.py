@@ -103,6 +103,20 @@ def align_all(references: Sequence[Sequence[Token]], hypotheses: Sequence[Sequen
     return [searched.get(place, words) for place, words in enumerate(aligned)]
 
 
+def align_until_stopped(
+    reference: Sequence[Token], hypothesis: Sequence[Token]
+) -> tuple[list[AlignedWord], list[AlignedWord]]:
+    """Align what a reader said, who may have stopped anywhere: up to the last word read, and what is behind it.
+
+    A text too long to search is aligned as a whole, and nothing is behind it.
+    """
+    try:
+        read, unread = lattice.align_until_stopped(reference, hypothesis)
+    except lattice.TooLarge:
+        return align_all([reference], [hypothesis])[0], []
+    return [AlignedWord(_kind(*step), *step) for step in read], [AlignedWord("deletion", word, None) for word in unread]
+
+
 def align(reference: str, hypothesis: str) -> list[AlignedWord]:
     """Align two texts word by word, in reading order, for display."""
     return align_all([reference.split()], [hypothesis.split()])[0]
