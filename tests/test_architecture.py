@@ -19,6 +19,7 @@ ORDER = [
     "recipe_file",
     "run_folder",
     "machine",
+    "stage_cost",
     "terminal",
     "corpus",
     "scoring",

@@ -26,6 +26,7 @@ from smallvoice.model import tuned
 from smallvoice.recipe import Recipe
 from smallvoice.reporting import facts
 from smallvoice.run_folder import RunFolder
+from smallvoice.stage_cost import Started
 from smallvoice.storage import read_json, read_jsonl, write_json
 from tests import tiny
 from tests.conftest import needs_weights
@@ -182,6 +183,30 @@ def test_a_change_redoes_what_depends_on_it(finished: RunFolder, capsys: pytest.
         verbs.run(recipe, finished.path, force=("tests",))
 
 
+def test_what_was_made_of_other_files_is_made_again(
+    finished: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The keys are those of before: but what stands there was made of what is not there any more."""
+    out = RunFolder(shutil.copytree(finished.path, tmp_path / "run", copy_function=shutil.copy2))
+    out.hypotheses("tuned", "test").unlink()
+    verbs.run(recipes.load(finished.recipe), out.path)
+    said = capsys.readouterr().err
+    for stage, redone in (("base", False), ("train", False), ("tuned", True), ("compare", True), ("report", True)):
+        assert (f"{stage}: complete and unchanged" not in said) == redone, stage
+
+
+def test_an_adapter_is_given_away_as_its_run_decodes_now(
+    finished: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = RunFolder(shutil.copytree(finished.path, tmp_path / "run", copy_function=shutil.copy2))
+    recipe = recipes.load(finished.recipe, ["decode.beams=2"])
+    for _ in range(2):
+        verbs.run(recipe, out.path)
+        assert "train: complete and unchanged" in capsys.readouterr().err
+        facts = tuned.read(out.adapter)
+        assert facts and facts.decode == recipe.decode
+
+
 def test_nothing_that_can_leave_the_machine_holds_a_name_or_a_path(finished: RunFolder, source: Path) -> None:
     files = [
         path
@@ -268,9 +293,9 @@ def _say_held(progress: Path, num_bytes: int) -> None:
 
 def test_a_stage_that_was_cut_off_has_the_time_of_all_its_parts_or_says_that_it_has_not() -> None:
     most = 10**15
-    trained = pipeline._Started().cost({"seconds": 100.0, "peak_memory_bytes": most})
+    trained = Started().cost({"seconds": 100.0, "peak_memory_bytes": most})
     assert trained == {"seconds": 100.0, "peak_memory_bytes": most}, "training knows them"
-    cost = pipeline._Started().cost({"decode_s": None})
+    cost = Started().cost({"decode_s": None})
     assert cost["last_part"] is True and cost["seconds"] < 10, "decoding does not"
     assert 10**7 < cost["peak_memory_bytes"] < most
     shown = dict(facts.stages({"stages": {"train": {"seconds": 100.0}, "tuned": cost}}))

@@ -85,7 +85,17 @@ def test_mistakes(tmp_path: Path, text: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "meant"), [("EN", "en"), ("eng", "en"), ("en-US", "en"), ("English", "en"), ('""', None), ("fr", "fr")]
+    ("written", "meant"),
+    [
+        ("EN", "en"),
+        ("eng", "en"),
+        ("en-US", "en"),
+        ("nb-NO", "no"),
+        ("jv", "jw"),
+        ("English", "en"),
+        ('""', None),
+        ("fr", "fr"),
+    ],
 )
 def test_a_language_is_as_whisper_calls_it(tmp_path: Path, written: str, meant: str | None) -> None:
     assert recipes.load(write(tmp_path, f"corpus:\n  language: {written}")).corpus.language == meant

@@ -48,6 +48,10 @@ class ResourceError(SmallvoiceError):
     """Not enough room on the disk or in memory."""
 
 
+class OutOfMemory(ResourceError):
+    """A single utterance does not fit: with other settings it may."""
+
+
 class Finding(SmallvoiceError):
     """The work was done, and what it found must stop an automatic process."""
 

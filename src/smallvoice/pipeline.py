@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -18,10 +17,11 @@ from smallvoice import judging, machine, verbs
 from smallvoice import recipe_file as recipes
 from smallvoice.corpus.utterance import open_corpus
 from smallvoice.errors import InputError, RecipeError
-from smallvoice.model import weights
+from smallvoice.model import tuned, weights
 from smallvoice.recipe import CorpusRecipe, EvaluateRecipe, Recipe, RetentionRecipe
 from smallvoice.reporting.card import write_card
 from smallvoice.run_folder import FOLDS, RunFolder
+from smallvoice.stage_cost import Started
 from smallvoice.storage import digest, locked, read_json, read_marker, remove_marker, write_json, write_marker
 from smallvoice.terminal import console
 
@@ -130,13 +130,18 @@ class _Run:
 
     def _train_stage(self, prepared: str, model: str) -> str:
         folder = self.folder
-        return self._stage(
+        made = (folder.adapter / "smallvoice.json", folder.metrics, folder.trained_on)
+        key = self._stage(
             "train",
             digest(prepared, model, self.recipe.corpus.language, recipes.of_an_adapter(self.recipe)),
-            self._train,
-            made=(folder.adapter / "smallvoice.json", folder.metrics, folder.trained_on),
+            lambda: verbs.train(self.recipe, folder.corpus, folder.path),
+            made=made,
             needs=("prepare",),
         )
+        if tuned.decode_as(folder.adapter, self.recipe.decode):  # which needs no other training
+            known = {**(read_marker(folder.path, "train") or {}), "made": _state(made)}
+            write_marker(folder.path, **{**known, "stage": "train", "key": key})
+        return key
 
     def _retention_stage(self, models: str, keys: list[str]) -> str:
         if not (sets := self.recipe.evaluate.retention):
@@ -220,7 +225,7 @@ class _Run:
     def _prepare(self) -> str:
         """`prepare` knows by itself whether anything changed, for it is the only one that knows the files."""
         console.print("[bold]prepare[/bold]")
-        started = _Started()
+        started = Started()
         names = self.recipe.corpus.source
         facts = verbs.prepare(
             [names] if isinstance(names, str) else names,
@@ -257,9 +262,12 @@ class _Run:
             console.print(f"[dim]{stage}: complete and unchanged[/dim]")
             return key
         console.print(f"[bold]{stage}[/bold]")
+        if stage == "train" and stage in self.redone and marker:  # without one it was begun again before, and cut off
+            shutil.rmtree(self.folder.checkpoints, ignore_errors=True)
         remove_marker(self.folder.path, stage)
-        started = _Started()
+        started = Started()
         cost = started.cost(work())
+        self.redone.add(stage)  # whatever the reason: what others made of it is of what was there before
         if stage in MULTIPLYING:
             cost["matmul_gflops"] = machine.matmul_gflops()
         self._mark(stage, key, cost, made)
@@ -268,11 +276,6 @@ class _Run:
     def _mark(self, stage: Stage, key: str, cost: dict[str, float | bool | str], made: tuple[Path, ...]) -> None:
         self.worked = True
         write_marker(self.folder.path, stage, key, **cost, made=_state(made))
-
-    def _train(self) -> object:
-        if "train" in self.redone:
-            shutil.rmtree(self.folder.checkpoints, ignore_errors=True)
-        return verbs.train(self.recipe, self.folder.corpus, self.folder.path)
 
     def _base(self) -> object:
         verbs.check_training(self.recipe, self.folder.corpus)  # not after an hour of decoding
@@ -312,35 +315,6 @@ class _Run:
                 "peak_memory_bytes": max(marker["peak_memory_bytes"] for marker in markers.values()),
             },
         )
-
-
-class _Started:
-    """When a stage began, and what the machine's energy counters said then."""
-
-    def __init__(self) -> None:
-        self.time, self.energy_j = time.monotonic(), machine.energy_j()
-
-    def cost(self, done: object) -> dict[str, float | bool | str]:
-        """Seconds since, the most memory, and joules where they are counted; a counter that has begun anew gives none.
-        Of training its precision too, which is the machine's choice.
-
-        Args:
-            done: what the stage's verb returned. Training that was cut off knows the time and memory of all its parts;
-                decoding does not (`decode_s` is null), and what is given is that of the last part, said as such.
-        """
-        facts = done if isinstance(done, dict) else {}
-        cost: dict[str, float | bool | str] = {
-            "peak_memory_bytes": max(machine.peak_memory_bytes(), facts.get("peak_memory_bytes", 0))
-        }
-        if "precision" in facts:
-            cost["precision"] = facts["precision"]
-        elapsed, now = time.monotonic() - self.time, machine.energy_j()
-        if facts.get("decode_s", 0.0) is None:
-            return {**cost, "seconds": elapsed, "last_part": True}
-        seconds = max(elapsed, facts.get("seconds", 0.0))
-        if seconds > elapsed or now is None or self.energy_j is None or now < self.energy_j:
-            return {**cost, "seconds": seconds}
-        return {**cost, "seconds": seconds, "energy_j": now - self.energy_j}
 
 
 def _state(paths: tuple[Path, ...]) -> list[list[int]]:

@@ -226,6 +226,22 @@ def test_what_smallvoice_writes_it_reads_as_transcripts(tmp_path: Path) -> None:
         assert len(found["segments"]) >= 2, name
 
 
+@pytest.mark.parametrize(
+    ("word", "times"),
+    [
+        ((1.96, 5.2), (4.8, 5.2)),  # attention begins a little before the pause
+        ((1.5, 4.9), (1.5, 2.0)),
+        ((1.0, 6.0), (1.0, 6.0)),  # said on both sides of it
+        ((1.95, 4.85), (1.95, 4.85)),  # no telling
+        ((-0.2, 1.0), (0.0, 1.0)),
+        ((2.5, 3.0), (2.5, 3.0)),
+    ],
+)
+def test_a_pause_is_no_part_of_a_word(word: tuple[float, float], times: tuple[float, float]) -> None:
+    placed = long_form._placed(Word("word", *word, 0.9), [(0.0, 2.0), (4.8, 7.0)])
+    assert (placed.start_s, placed.end_s) == times
+
+
 def test_a_folder_is_transcribed_once(tiny_models: dict[str, Path], recordings: Path, tmp_path: Path) -> None:
     pytest.importorskip("faster_whisper")
     model = str(tiny_models["english"])

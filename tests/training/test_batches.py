@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ from smallvoice.model import weights
 from smallvoice.model import window as windows
 from smallvoice.model.prompt import prefix_ids
 from smallvoice.recipe import WindowRecipe
+from smallvoice.training import augment as changes
 from smallvoice.training import batches
 from smallvoice.training.batches import Planner, Reader
 from smallvoice.training.labels import IGNORED, token_ids
@@ -65,6 +67,20 @@ def test_windows_fit_the_changed_speed(tiny_corpus: Path) -> None:
                 speeds.add(item.change.speed)
     assert len(speeds) > 5
     assert all(0.8 <= speed <= 1.2 for speed in speeds)
+
+
+def test_what_fills_the_window_is_not_slowed_down(tiny_corpus: Path) -> None:
+    plan = planner(tiny_corpus, augment={"speed": 0.1, "tempo": 0.1})
+    part = next(plan._parts(0, np.ones(len(plan.ids), int)))
+    slow, fast = changes.Change(speed=0.92, tempo=0.95, volume_db=3.0), changes.Change(speed=1.05)
+    for duration_s, drawn, speed, tempo in (
+        (29.5, slow, 1.0, 1.0),
+        (29.5, fast, 1.05, 1.0),
+        (5.0, slow, 0.92, 0.95),
+    ):
+        item = plan._item(batches.Item((replace(part, duration_s=duration_s),), 0, drawn, 0), 0)
+        assert (item.change.speed, item.change.tempo, item.change.volume_db) == (speed, tempo, drawn.volume_db)
+        assert item.frames / 100 >= duration_s / item.change.pace
 
 
 def test_order_is_that_of_seed_and_epoch(tiny_corpus: Path) -> None:

@@ -15,6 +15,7 @@ from smallvoice.errors import RecipeError
 from smallvoice.model import adapt, saving, weights
 from smallvoice.model.strategies import matrix_names
 from smallvoice.recipe import ModelRecipe, PreserveRecipe, WindowRecipe
+from smallvoice.training import distributed
 from smallvoice.training import setup as training_setup
 from smallvoice.training.labels import token_ids
 from smallvoice.training.preserve import AS_RECORDED, NUM_UTTERANCES, RIDGE, Moments, moments, preserve, speech_of
@@ -125,19 +126,43 @@ def test_a_telephone_carries_nothing_above_4_khz(tiny_models: dict[str, Path], t
     assert torch.allclose(bins["narrow"][:20, :20], bins["wide"][:20, :20], atol=0.02)
 
 
+def test_who_is_only_preserved_is_known_to_have_been_used(tiny_models: dict[str, Path], tiny_corpus: Path) -> None:
+    """They fix the weights: a score on them is none of other speech."""
+    rows = open_corpus(tiny_corpus).columns("train", ["id", "speaker"]).to_pylist()
+    someone = rows[0]["speaker"]
+    recipe = recipes.build(
+        {
+            "model": {"base": str(tiny_models["english"]), "strategy": "full"},
+            "train": {
+                "mix": [{"select": f'speaker != "{someone}"', "weight": 1.0}],
+                "preserve": {"select": f'speaker == "{someone}"', "weight": 0.1},
+            },
+        }
+    )
+    whisper = weights.load(recipe.model.base)
+    setup = training_setup.Setup(recipe, open_corpus(tiny_corpus), whisper, distributed.start(), "float32")
+    used = {row["id"]: row["used_for"] for row in setup.trained_on()}
+    assert {used[row["id"]] for row in rows if row["speaker"] == someone} == {"preserving"}
+    assert {used[row["id"]] for row in rows if row["speaker"] != someone} == {"training"}
+
+
 def test_both_kinds_are_found(tiny_corpus: Path) -> None:
     corpus = open_corpus(tiny_corpus)
     rows = corpus.columns("train", ["id", "speaker"]).to_pylist()
     someone = rows[0]["speaker"]
     ids = {row["id"] for row in rows}
-    speech = speech_of(corpus, PreserveRecipe(select=f'speaker == "{someone}"'), ids)
+    speech = speech_of(corpus, PreserveRecipe(select=f'speaker == "{someone}"'), ids, set())
     assert speech.preserved == {row["id"] for row in rows if row["speaker"] == someone}
     assert speech.learned == ids - speech.preserved
     assert len(speech.learned) <= NUM_UTTERANCES
+    too_long = min(speech.preserved)
+    assert (
+        too_long not in speech_of(corpus, PreserveRecipe(select=f'speaker == "{someone}"'), ids, {too_long}).preserved
+    )
     with pytest.raises(RecipeError, match="no row of train is age_years > 99"):
-        speech_of(corpus, PreserveRecipe(select="age_years > 99"), ids)
+        speech_of(corpus, PreserveRecipe(select="age_years > 99"), ids, set())
     with pytest.raises(RecipeError, match="all that is trained on"):
-        speech_of(corpus, PreserveRecipe(select="duration_s > 0"), ids)
+        speech_of(corpus, PreserveRecipe(select="duration_s > 0"), ids, set())
 
 
 @pytest.mark.parametrize("strategy", REFUSED)

@@ -19,6 +19,8 @@ TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
 """Tried one after the other where a text loops (Radford et al., 2022, §4.5)."""
 MIN_LOGPROB = -1.0
 """Per token; less is a guess. Whisper's own threshold."""
+TOUCHED_S = 0.15
+"""So much of a word reaches into speech beyond a pause without being said there: attention is no sharper."""
 TIMES = 3
 """So often in a row, faster than anybody speaks, is a loop."""
 
@@ -130,6 +132,8 @@ def _only(decoded: Decoded, kept: set[int]) -> Decoded:
 def _placed(word: Word, spoken: list[tuple[float, float]]) -> Word:
     """A word's times without the silence that attention counts to it: before the first word, and around pauses."""
     overlapping = [(begin, end) for begin, end in spoken if begin < word.end_s and end > word.start_s]
+    held = [(begin, end) for begin, end in overlapping if min(end, word.end_s) - max(begin, word.start_s) >= TOUCHED_S]
+    overlapping = held or overlapping
     start_s, end_s = word.start_s, word.end_s
     if overlapping:
         start_s, end_s = max(start_s, overlapping[0][0]), min(end_s, overlapping[-1][1])

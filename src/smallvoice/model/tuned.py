@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,19 @@ class TunedFacts:
 
 def write(folder: Path, facts: TunedFacts) -> None:
     write_json(folder / FILE, asdict(facts))
+
+
+def decode_as(folder: Path, decode: DecodeRecipe) -> bool:
+    """Let a description say how its run decodes now, for whoever is given the model.
+
+    Returns:
+        Whether it said otherwise.
+    """
+    facts = read(folder)
+    if facts is None or facts.decode == decode:
+        return False
+    write(folder, replace(facts, decode=decode))
+    return True
 
 
 def read(folder: Path) -> TunedFacts | None:

@@ -47,6 +47,11 @@ class Change:
     """Silence after the audio."""
 
     @property
+    def no_slower(self) -> Change:
+        """The same, but for an utterance that would not have a place in the window any more."""
+        return replace(self, speed=max(1.0, self.speed), tempo=max(1.0, self.tempo))
+
+    @property
     def resample(self) -> float:
         """How much faster the waveform is played."""
         return self.speed * self.pitch

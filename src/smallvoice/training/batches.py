@@ -175,8 +175,10 @@ class Planner:
                 yield self._item(item, seed)
 
     def _item(self, item: Item, seed: int) -> Item:
-        """With its window."""
+        """With its window, in which all of it has a place: from text whose end is cut off a model learns to invent."""
         window = self.recipe.window
+        if item.duration_s / item.change.pace > self.max_frames / FRAMES_PER_SECOND:
+            item = replace(item, change=item.change.no_slower)
         if window.kind == "mixed" and _share(item, seed, "/window") < window.full_share:
             return replace(item, frames=self.max_frames, full=True)
         duration_s = item.duration_s / item.change.pace + item.change.tail_s

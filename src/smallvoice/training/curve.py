@@ -196,7 +196,8 @@ class _Curve:
             shutil.rmtree(path)
 
     def _facts(self, folder: RunFolder, speakers: list[str]) -> dict[str, Any]:
-        steps = [row for row in storage.read_jsonl(folder.metrics) if row["kind"] == "step" and not row["member"]]
+        taken = [row for row in storage.read_jsonl(folder.metrics) if row["kind"] == "step"]
+        steps = [row for row in taken if not row["member"]]
         rows = _heard(self.corpus, self.recipe.train.mix, ["speaker", "session", "recording", "duration_s"])
         mine = [row for row in rows if (row["speaker"] or row["session"] or row["recording"]) in set(speakers)]
         return {
@@ -206,7 +207,7 @@ class _Curve:
             "of": steps[-1]["of"],
             "steps": len(steps),
             "utterances_heard": sum(row["utterances"] for row in steps),
-            "training_s": sum(row["seconds"] for row in steps),
+            "training_s": sum(row["seconds"] for row in taken),
         }
 
 

@@ -90,6 +90,7 @@ class _Loop:
         self.average = RunningAverage(member.network, recipe.ema) if recipe.ema else None
         self.state = checkpoint.State(member.network, self.optimizer, self.scaler, self.average)
         self.progress = self._restored() or self._begun()
+        self.scaler.scale(torch.zeros((), device=self.processes.device))  # begins: a process may have no part of a step
         if not self.progress.finished and member.precision not in self.progress.precisions[-1:]:
             self.progress.precisions.append(member.precision)
         self.metrics = Metrics(
@@ -106,7 +107,7 @@ class _Loop:
         evaluations = {round(self.num_steps * (done + 1) / recipe.evaluations) for done in range(recipe.evaluations)}
         planned = self.member.planner.steps(recipe.epochs, self.member.seed)
         with stop_between_steps(at_once=self.processes.size == 1) as stopped:
-            if progress.step == 0:
+            if progress.step == 0 or recipe.max_memory_gb is not None:  # it may be less than when training began
                 self._choose_limit()
             for number, step in enumerate(itertools.islice(planned, progress.step, self.num_steps), progress.step):
                 stopping = self._take_step(step, number, stopped)

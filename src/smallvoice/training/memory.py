@@ -18,7 +18,7 @@ import psutil
 import torch
 from transformers import WhisperConfig
 
-from smallvoice.errors import ResourceError
+from smallvoice.errors import OutOfMemory
 from smallvoice.model import adapt
 from smallvoice.model.adapt import ParameterCount
 from smallvoice.model.features import FRAMES_PER_SECOND
@@ -59,10 +59,10 @@ def smaller(full: MemoryFull) -> int:
     """The frames to encode at once after a batch that did not fit.
 
     Raises:
-        ResourceError: it was a single utterance.
+        OutOfMemory: it was a single utterance.
     """
     if full.rows == 1:
-        raise ResourceError(
+        raise OutOfMemory(
             f"Out of memory with a single window of {full.frames / FRAMES_PER_SECOND:g} s. Set "
             "train.gradient_checkpointing: true, use a smaller base model, or end what else uses this device."
         )

@@ -58,19 +58,21 @@ class Speech:
     preserved: frozenset[str]
 
 
-def speech_of(corpus: Corpus, recipe: PreserveRecipe, heard: set[str]) -> Speech:
+def speech_of(corpus: Corpus, recipe: PreserveRecipe, heard: set[str], left_out: set[str]) -> Speech:
     """What is heard of both kinds.
 
     Args:
         heard: ids of what training hears. What is preserved may be in it too; the rest of it is what is learned.
+        left_out: ids of what the decoder cannot hold.
 
     Raises:
         RecipeError: `select` cannot be read, or leaves one kind without any.
     """
     wish = parse(recipe.select)
     rows = corpus.columns("train", sorted({"id"} | wish.columns)).to_pylist()
-    preserved = [row["id"] for row in rows if wish.accepts(row)]
-    learned = [row["id"] for row in rows if row["id"] in heard.difference(preserved)]
+    preserved = [row["id"] for row in rows if wish.accepts(row) and row["id"] not in left_out]
+    others = heard.difference(preserved)
+    learned = [row["id"] for row in rows if row["id"] in others]
     mend = "Choose others, or none: train.preserve=null."
     if not preserved:
         raise RecipeError(f"train.preserve: no row of train is {recipe.select}. {mend}")

@@ -22,7 +22,7 @@ from typing import Any
 
 from smallvoice import recipe_file as recipes
 from smallvoice.corpus.utterance import open_corpus
-from smallvoice.errors import RecipeError, WeightsError, require
+from smallvoice.errors import OutOfMemory, RecipeError, WeightsError, require
 from smallvoice.recipe import Recipe
 from smallvoice.run_folder import RunFolder
 from smallvoice.scoring import wording
@@ -129,7 +129,8 @@ def _trained(recipe: Recipe, corpus: Path, folder: Path, watch: _Watch) -> dict[
         done = train(recipe, corpus, folder, watch)
     except _Pruned:
         return {"state": "pruned", "wer": min(watch.trial.dev.values())}
-    except (RecipeError, WeightsError) as error:  # settings that do not go together, no such base, a loss that is none
+    # Settings that do not go together or do not fit, no such base, a loss that is none.
+    except (OutOfMemory, RecipeError, WeightsError) as error:
         return {"state": "failed", "reason": str(error)}
     counts = done.dev[done.chosen]
     if counts.rate is None:

@@ -118,7 +118,8 @@ class Setup:
     def _speech(self) -> Speech | None:
         """What tells the speech that is learned from the one that is preserved, where the recipe asks for it."""
         kept = self.recipe.train.preserve
-        return speech_of(self.corpus, kept, {row["id"] for row in self._heard()}) if kept else None
+        left_out = {row["id"] for row in self.left_out}
+        return speech_of(self.corpus, kept, {row["id"] for row in self._heard()}, left_out) if kept else None
 
     def preserved(self, result: saving.Result) -> saving.Result:
         """The result with the base's weights where the other speech needs them."""
@@ -162,9 +163,14 @@ class Setup:
                 yield row
 
     def trained_on(self) -> Iterator[dict[str, Any]]:
-        """Every utterance that training or the choice of a checkpoint saw."""
-        for row in self._heard():
+        """Every utterance that training, `train.preserve` or the choice of a checkpoint saw."""
+        heard = list(self._heard())
+        for row in heard:
             yield {**row, "used_for": "training"}
+        others = (self.speech.preserved if self.speech else frozenset()).difference(row["id"] for row in heard)
+        for row in self.corpus.columns("train", ["id", "speaker"]).to_pylist() if others else ():
+            if row["id"] in others:
+                yield {**row, "used_for": "preserving"}
         for row in self.selection:
             yield {**row, "used_for": "selection"}
 
