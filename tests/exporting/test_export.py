@@ -380,12 +380,11 @@ def test_the_real_adapter_decoded_by_ctranslate2(real_clips: Path, real_adapter:
     assert [one.text for one in theirs.decode(clips, "en")] == [one.text for one in ours.decode(clips, "en")]
     assert theirs.detect(clips) == ours.detect(clips)
     timed = zip(ours.decode(clips, "en", words=True), theirs.decode(clips, "en", words=True), strict=True)
-    starts = [
-        abs(a.start_s - b.start_s)
-        for one, other in timed
-        for a, b in zip(one.words or [], other.words or [], strict=True)
-    ]
-    assert len(starts) > 20 and np.median(starts) <= 0.02 and max(starts) <= 0.3
+    words = [pair for one, other in timed for pair in zip(one.words or [], other.words or [], strict=True)]
+    starts = [abs(a.start_s - b.start_s) for a, b in words]
+    assert len(starts) > 20 and np.median(starts) <= 0.02 and max(starts) <= 0.1
+    # As sure as torch: with a prefix that is another the least sure words are up to 0.3 off.
+    assert max(abs(a.probability - b.probability) for a, b in words) <= 0.03
 
 
 def test_there_is_no_adapter_where_weights_moved(
