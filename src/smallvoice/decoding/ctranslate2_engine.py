@@ -29,7 +29,7 @@ class CTranslate2Engine:
         self.window = window
         self.recipe = recipe
         self.device = torch.device("cuda" if ctranslate2.get_cuda_device_count() else "cpu")
-        _, self.batch_frames = frames_at_once(self.device)
+        _, self.batch_frames = frames_at_once(self.device, whisper.network.config)
         ctranslate2.set_random_seed(0)  # draws are those of one sequence: the same calls give the same
         self._model = ctranslate2.models.Whisper(
             str(folder), device=self.device.type, intra_threads=torch.get_num_threads()

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
+from transformers import WhisperConfig
 
 from smallvoice.corpus.audio import decode_flac
 from smallvoice.corpus.utterance import Utterance
@@ -21,16 +22,24 @@ _Item = TypeVar("_Item")
 _Found = TypeVar("_Found")
 POOL_BYTES = 64 * 2**20
 CPU_FRAMES = (4_000, 12_000)
-GPU_FRAMES = (96_000, 96_000)
+GPU_FRAMES = 96_000
+MPS_BYTES = 4 * 2**30
+"""Of what an Apple GPU shares with everything else."""
 
 
-def frames_at_once(device: torch.device) -> tuple[int, int]:
+def frames_at_once(device: torch.device, config: WhisperConfig) -> tuple[int, int]:
     """Log-mel frames that are encoded at once, and those of a batch.
 
     On a CPU few are encoded, so that what lies between two layers stays in its cache. Of a batch the keys and values of
-    the audio are kept: 0.15 GB for 12,000 frames of whisper-base.
+    the audio are kept: 0.15 GB for 12,000 frames of whisper-base, 2 GB of large-v3. On a GPU they take a quarter of
+    what is free, but have room for one full window.
     """
-    return CPU_FRAMES if device.type == "cpu" else GPU_FRAMES
+    if device.type == "cpu":
+        return CPU_FRAMES
+    free = torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else MPS_BYTES
+    kept = 4 * config.decoder_layers * config.d_model  # bytes a frame: keys and values in float32, of half a position
+    most = min(GPU_FRAMES, max(2 * config.max_source_positions, free // kept))
+    return most, most
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ class TorchEngine:
         self.whisper = whisper
         self.window = window
         self.recipe = recipe
-        self._encoded_frames, self.batch_frames = frames_at_once(whisper.network.device)
+        self._encoded_frames, self.batch_frames = frames_at_once(whisper.network.device, whisper.network.config)
         self._max_frames = windows.max_frames(whisper.network)
         self._banned = Banned.of(whisper.generation, whisper.network.device)
 

@@ -238,7 +238,7 @@ def _measure_decoding(setup: Setup, found: Measured) -> None:
     middle = max(0, len(rows) // 2 - setup.recipe.decode.batch_size // 2)
     batch = rows[middle:][: setup.recipe.decode.batch_size]
     frames = max(windows.num_frames(row.duration_s, window, setup.max_frames) for row in batch)
-    batch = batch[-max(1, frames_at_once(network.device)[0] // frames) :]
+    batch = batch[-max(1, frames_at_once(network.device, network.config)[0] // frames) :]
     started = time.perf_counter()
     mel = windows.features([decode_flac(row.audio) for row in batch], frames, network)
     encoded = windows.encode(network, mel)
