@@ -195,6 +195,33 @@ def test_what_was_made_of_other_files_is_made_again(
         assert (f"{stage}: complete and unchanged" not in said) == redone, stage
 
 
+def test_a_training_begun_again_continues_where_it_was_cut_off(
+    finished: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same command again, with its `--force`, throws away nothing of what it has done."""
+    out = RunFolder(shutil.copytree(finished.path, tmp_path / "run", copy_function=shutil.copy2))
+    recipe, given = recipes.load(finished.recipe), verbs.evaluate
+    begun: list[int] = []
+
+    def cut_off(model: str, *arguments: object, **options: object) -> object:
+        begun.append(len(read_jsonl(out.metrics)))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verbs, "evaluate", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        verbs.run(recipe, out.path, force=("train",))
+    assert begun, "it was trained again, and the decoding after it cut off"
+    before = (out.adapter / "adapter_model.safetensors").stat().st_mtime_ns
+    monkeypatch.setattr(verbs, "evaluate", given)
+    capsys.readouterr()
+    verbs.run(recipe, out.path, force=("train",))
+    said = capsys.readouterr().err
+    assert "train: complete and unchanged" in said and "tuned: complete" not in said and "compare: complete" not in said
+    assert (out.adapter / "adapter_model.safetensors").stat().st_mtime_ns == before
+    verbs.run(recipe, out.path, force=("train",))
+    assert "train: complete and unchanged" not in capsys.readouterr().err, "a new wish is a new training"
+
+
 def test_an_adapter_is_given_away_as_its_run_decodes_now(
     finished: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

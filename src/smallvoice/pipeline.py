@@ -29,6 +29,8 @@ Stage = Literal["prepare", "base", "train", "tuned", "retention", "compare", "re
 STAGES: tuple[Stage, ...] = ("prepare", "base", "train", "tuned", "retention", "compare", "report")
 COSTS = ("seconds", "energy_j", "last_part", "precision", "matmul_gflops")
 """What a stage's marker says of its cost."""
+BEGUN_AGAIN = "train-begun-again"
+"""A marker: hours of training that `--force` began are not thrown away where the same command continues them."""
 MULTIPLYING: tuple[Stage, ...] = ("base", "train", "tuned", "retention")
 """Stages whose time means little without the rate of matrix products beside it."""
 
@@ -67,7 +69,9 @@ def run(
         raise RecipeError(f"{out}: holds a run over folds. Choose another --out.")
     out.mkdir(parents=True, exist_ok=True)
     with locked(out):
-        return _Run(recipe, RunFolder(out), data, force, rehash).all()
+        result = _Run(recipe, RunFolder(out), data, force, rehash).all()
+        remove_marker(out, BEGUN_AGAIN)
+        return result
 
 
 class _Run:
@@ -258,13 +262,15 @@ class _Run:
         marker = read_marker(self.folder.path, stage)
         if not self.redone.isdisjoint(needs):
             self.redone.add(stage)
-        if marker and marker["key"] == key and marker["made"] == _state(made) and stage not in self.redone:
+        wanted = stage in self.redone and not (stage == "train" and self._begun_again(key))
+        if marker and marker["key"] == key and marker["made"] == _state(made) and not wanted:
             console.print(f"[dim]{stage}: complete and unchanged[/dim]")
             return key
         console.print(f"[bold]{stage}[/bold]")
-        if stage == "train" and stage in self.redone and marker:  # without one it was begun again before, and cut off
-            shutil.rmtree(self.folder.checkpoints, ignore_errors=True)
         remove_marker(self.folder.path, stage)
+        if stage == "train" and stage in self.redone and not self._begun_again(key):
+            shutil.rmtree(self.folder.checkpoints, ignore_errors=True)
+            write_marker(self.folder.path, BEGUN_AGAIN, key)
         started = Started()
         cost = started.cost(work())
         self.redone.add(stage)  # whatever the reason: what others made of it is of what was there before
@@ -272,6 +278,11 @@ class _Run:
             cost["matmul_gflops"] = machine.matmul_gflops()
         self._mark(stage, key, cost, made)
         return key
+
+    def _begun_again(self, key: str) -> bool:
+        """Whether a training that was to be done again has been begun before, by a run that has not come to its end."""
+        begun = read_marker(self.folder.path, BEGUN_AGAIN)
+        return begun is not None and begun["key"] == key
 
     def _mark(self, stage: Stage, key: str, cost: dict[str, float | bool | str], made: tuple[Path, ...]) -> None:
         self.worked = True

@@ -125,7 +125,7 @@ def of_an_adapter(recipe: Recipe) -> dict[str, Any]:
     """The settings that an adapter depends on; those of decoding too, for it chooses the checkpoint."""
     settings = as_dict(recipe)
     del settings["train"]["checkpoint_every"]
-    settings["train"]["gradient_checkpointing"] = False  # it changes no bit, and runs of before keep their key
+    settings["train"]["gradient_checkpointing"] = False  # it changes no bit; so runs without it keep their key
     for unread in ("output_style", "beams", "batch_size"):  # checkpoints are chosen greedily
         del settings["decode"][unread]
     return {name: settings[name] for name in ("model", "window", "augment", "train", "decode")}

@@ -43,6 +43,9 @@ PUT_RIGHT = {"self_corrected": 1}
         ("the rabbit ran into the wode", {"correct": 5, "substituted": 1, "not_reached": 5}),
         ("the rabbit ran into the would i mean wood", {"correct": 6, "not_reached": 5} | PUT_RIGHT),
         ("the rabbit ran okay thank you", {"correct": 3, "inserted": 3, "not_reached": 8}),
+        ("the rabbit ran into the wood it did back", {"correct": 9, "omitted": 2}),
+        ("the rabbit ran i don't know", {"correct": 3, "inserted": 3, "not_reached": 8}),
+        ("the rabbit ran into the um wode", {"correct": 5, "substituted": 1, "inserted": 1, "not_reached": 5}),
         ("the rabbit ran okay we must go back", {"correct": 3, "inserted": 5, "not_reached": 8}),
         ("the rabbit ran into the wood it did not calm bag", {"correct": 9, "substituted": 2}),
         ("the rabbit ran into the wood it did not come home", {"correct": 10, "substituted": 1}),
@@ -148,6 +151,30 @@ def test_who_stops_early_has_not_left_out_the_rest(heard: str, correct: int) -> 
     assert (reading.substituted, reading.inserted) == (3 - correct, heard.count("okay"))
 
 
+def test_who_skips_a_line_reads_on() -> None:
+    lines = [
+        "one morning early bears went walking through deep green forest",
+        "their little friend mouse slept under warm yellow autumn leaves",
+        "suddenly heavy rain started falling over every single branch around",
+        "nobody minded because everything smelled fresh again that day",
+    ]
+    passage = ". ".join(lines)
+    whole = assess(passage, f"{lines[0]} {lines[2].replace('heavy', 'happy')}", None)[0]
+    assert (whole.correct, whole.omitted, whole.substituted, whole.inserted, whole.not_reached) == (19, 10, 1, 0, 9)
+    early = assess(passage, f"{lines[0]} {' '.join(lines[2].split()[:9])}", None)[0]
+    assert (early.correct, early.omitted, early.inserted, early.not_reached) == (19, 10, 0, 10)
+    few = assess(passage, f"{lines[0]} suddenly heavy rain", None)[0]
+    assert (few.correct, few.omitted, few.not_reached) == (13, 10, 16)
+    one = assess(passage, f"{lines[0]} again", None)[0]
+    assert (one.correct, one.omitted, one.inserted, one.not_reached) == (10, 0, 1, 29), "a word says nothing"
+
+
+def test_the_rules_of_other_languages() -> None:
+    assert assess("第１章", "第1章", None, "ja")[0].correct == 3
+    reading = assess("▪ Der Hund | bellt", "Der Hund bellt [Musik]", None, "de")[0]
+    assert (reading.words, reading.correct, reading.inserted) == (3, 3, 0)
+
+
 def test_vowels_that_are_marks_count() -> None:
     passage = "मैं घर की ओर जाता हूँ।"
     right, _ = assess(passage, "मैं घर की ओर जाता हूँ", None, "hi")
@@ -164,6 +191,7 @@ def test_vowels_that_are_marks_count() -> None:
         ("okay start the rabbit ran into the wood thank you", (2, 8)),
         ("the rab rabbit ran into the wood", (0, 7)),
         ("um the the rabbit ran", (1, 5)),
+        ("(upbeat music) okay the rabbit ran", (3, 6)),
         ("thank you", None),
         ("", None),
     ],

@@ -23,8 +23,8 @@ _Found = TypeVar("_Found")
 POOL_BYTES = 64 * 2**20
 CPU_FRAMES = (4_000, 12_000)
 GPU_FRAMES = 96_000
-MPS_BYTES = 4 * 2**30
-"""Of what an Apple GPU shares with everything else."""
+GPU_BYTES = 4 * 2**30
+"""Where nobody says how much a GPU has."""
 
 
 def frames_at_once(device: torch.device, config: WhisperConfig) -> tuple[int, int]:
@@ -32,13 +32,14 @@ def frames_at_once(device: torch.device, config: WhisperConfig) -> tuple[int, in
 
     On a CPU few are encoded, so that what lies between two layers stays in its cache. Of a batch the keys and values of
     the audio are kept: 0.15 GB for 12,000 frames of whisper-base, 2 GB of large-v3. On a GPU they take a quarter of
-    what is free, but have room for one full window.
+    all that it has, so that batches do not depend on what else is in it, but have room for one full window.
     """
     if device.type == "cpu":
         return CPU_FRAMES
-    free = torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else MPS_BYTES
+    known = device.type == "cuda" and torch.cuda.is_available()
+    room = torch.cuda.get_device_properties(device).total_memory // 4 if known else GPU_BYTES
     kept = 4 * config.decoder_layers * config.d_model  # bytes a frame: keys and values in float32, of half a position
-    most = min(GPU_FRAMES, max(2 * config.max_source_positions, free // kept))
+    most = min(GPU_FRAMES, max(2 * config.max_source_positions, room // kept))
     return most, most
 
 

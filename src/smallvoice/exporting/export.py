@@ -168,7 +168,10 @@ def _through_the_gate(
 
 def _stands(folder: Path, model: Model) -> bool:
     """Whether an export of this very adapter is there, which passed the gate or was accepted all the same."""
-    facts = tuned.read(folder)
+    try:
+        facts = tuned.read(folder)
+    except InputError:
+        return False
     return facts is not None and facts.adapter_sha256 is not None and facts.adapter_sha256 == model.adapter_sha256
 
 

@@ -67,14 +67,14 @@ def align(reference: Sequence[Token], hypothesis: Sequence[Token]) -> list[Step]
     return _steps(left, right, _search(left, right), len(left) - 1)
 
 
-def align_until_stopped(reference: Sequence[Token], hypothesis: Sequence[Token]) -> tuple[list[Step], list[str]]:
+def align_until_stopped(reference: Sequence[Token], hypothesis: Sequence[Token]) -> tuple[list[Step], int]:
     """The alignment of a reader who may have stopped anywhere: what stands behind costs nothing.
 
     Of ends that cost as much, the one with the fewest substitutions, then with the fewest insertions: what is said
     after stopping is not taken for the words that were not read.
 
     Returns:
-        The steps up to the end, and the words behind it; of a choice there the shortest.
+        The steps up to the end, and how many tokens of the reference those are.
 
     Raises:
         TooLarge: more than `MOST_CELLS`.
@@ -83,15 +83,17 @@ def align_until_stopped(reference: Sequence[Token], hypothesis: Sequence[Token])
     if len(left) * len(right) > MOST_CELLS:
         raise TooLarge
     table = _search(left, right)
-    ends = [len(_lattice(reference[:size])) - 1 for size in range(len(reference) + 1)]
+    ends = [0]
+    for token in reference:
+        inner = 0 if isinstance(token, str) else sum(max(0, len(option) - 1) for option in token.options)
+        ends.append(ends[-1] + 1 + inner)
 
     def cost(size: int) -> tuple[int, int, int]:
         cell = table[ends[size]][-1]
         return cell // _COST, cell // _SUBSTITUTION % (1 << _BITS), cell // _INSERTION % (1 << _BITS)
 
     read = min(range(len(ends)), key=cost)
-    unread = ((token,) if isinstance(token, str) else min(token.options, key=len) for token in reference[read:])
-    return _steps(left, right, table, ends[read]), [word for words in unread for word in words]
+    return _steps(left, right, table, ends[read]), read
 
 
 def _steps(left: list[list[Arc]], right: list[list[Arc]], table: list[list[int]], node: int) -> list[Step]:

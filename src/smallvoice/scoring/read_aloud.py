@@ -9,22 +9,19 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from smallvoice.languages import language_code
-from smallvoice.scoring.alternatives import Token
 from smallvoice.scoring.normalize import CASELESS, CHILD, Normaliser, by_character, is_english, is_spaced
-from smallvoice.scoring.word_errors import AlignedWord, align_all, align_until_stopped
+from smallvoice.scoring.reading_steps import BRIDGES, align_reading, alike
+from smallvoice.scoring.word_errors import AlignedWord
 
 VERSION = 2
 """Rises when the counts of a reading change."""
-
-ALIKE = 0.5
-"""So similar (1 minus the edit distance over the longer word) is an attempt at the word that follows."""
-BRIDGES = frozenset(["actually", "er", "hmm", "no", "oh", "oops", "sorry", "uh", "um", "wait", "whoops"])
-"""Said between an attempt and the right word (Levelt, 1983: editing terms), as is `i mean`."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,7 @@ def assess(
         The counts, and the passage word by word.
     """
     rules = _rules(language)
-    steps = _aligned(rules.reference(_to_say(passage, language)), rules.tokens(heard))
+    steps = align_reading(rules.reference(_to_say(passage, language)), rules.tokens(heard))
     read = max((place + 1 for place, step in enumerate(steps) if step.reference and step.hypothesis), default=0)
     added = _added(steps)
     reading = Reading(
@@ -111,35 +108,22 @@ def seconds_read(
         steps: those of `assess`.
         words: all that was heard, with the times of their start and end.
     """
-    sizes = [len(_rules(language).words(text)) for text, _, _ in words]
+    rules, texts = _rules(language), [text for text, _, _ in words]
     runs = list(_runs(steps))
     before = next((_explained_best(steps, *run).inserted for run in runs if run[0] == 0), 0)
     behind = next((end - start for start, end in runs if not any(step.hypothesis for step in steps[end:])), 0)
-    first, last = _first_of(sizes, before), len(words) - _first_of(sizes[::-1], behind)
-    return words[last - 1][2] - words[first][1] if first < last else None
+    # The rules see several words at once: numbers, and brackets.
+    heads = (len(rules.words(" ".join(texts[: number + 1]))) for number in range(len(texts)))
+    tails = (len(rules.words(" ".join(texts[-number - 1 :]))) for number in range(len(texts)))
+    first, last = _beyond(heads, before), _beyond(tails, behind)
+    if first is None or last is None or first + last >= len(words):
+        return None
+    return words[-1 - last][2] - words[first][1]
 
 
-def _first_of(sizes: Sequence[int], left_out: int) -> int:
-    """How many words hold the first tokens."""
-    return next((number for number in range(len(sizes)) if sum(sizes[: number + 1]) > left_out), len(sizes))
-
-
-def _aligned(passage: Sequence[Token], heard: Sequence[Token]) -> list[AlignedWord]:
-    """The passage word by word. A reader who said as many words more as were left read to the end; else what was said
-    behind the last word read is an attempt at the next ones where it is alike, and else no part of the passage."""
-    read, unread = align_until_stopped(passage, heard)
-    last = next((place for place in range(len(read), 0, -1) if read[place - 1].reference), 0)
-    said = [step.hypothesis or "" for step in read[last:]]
-    if unread and len(said) >= len(unread):
-        return align_all([passage], [heard])[0]
-    tried = 0
-    while tried < min(len(said), len(unread)) and alike(said[tried], unread[tried].reference or ""):
-        tried += 1
-    attempts = [
-        AlignedWord("equal" if word == step.reference else "substitution", step.reference, word)
-        for word, step in zip(said[:tried], unread, strict=False)
-    ]
-    return [*read[:last], *attempts, *read[last + tried :], *unread[tried:]]
+def _beyond(sizes: Iterable[int], size: int) -> int | None:
+    """The place of the first that is larger."""
+    return next((place for place, found in enumerate(sizes) if found > size), None)
 
 
 def has_words(passage: str, language: str | None = "en") -> bool:
@@ -158,12 +142,28 @@ def _to_say(passage: str, language: str | None) -> str:
     return said.replace(" & ", " and ") if is_english(language) else said
 
 
+_IN_BRACKETS = re.compile(r"[<\[][^>\]]*[>\]]|\([^)]+?\)")
+
+
+def _as_read(text: str) -> str:
+    text = unicodedata.normalize("NFKC", _IN_BRACKETS.sub("", text))
+    return CASELESS.apply("".join(" " if unicodedata.category(sign).startswith("S") else sign for sign in text))
+
+
+_AS_READ = Normaliser(
+    "read-aloud",
+    1,
+    ("text in brackets and parentheses removed; NFKC; symbols become a space; marks stay", *CASELESS.steps),
+    _as_read,
+)
+
+
 def _rules(language: str | None) -> Normaliser:
     """Whisper's own rules for other languages take marks away, and with them the vowels of Hindi or Tamil."""
     if is_english(language):
         return CHILD
     spaced = is_spaced(language) or language_code(language or "") == "ko"  # who reads Korean reads words
-    return CASELESS if spaced else by_character(CASELESS)
+    return _AS_READ if spaced else by_character(_AS_READ)
 
 
 @dataclass
@@ -311,10 +311,3 @@ def from_csv(text: str) -> list[dict[str, str]] | None:
 
 def _shown(value: Any) -> str:
     return "–" if value is None else str(value)
-
-
-def alike(attempt: str, word: str) -> bool:
-    """Whether one is an attempt at the other: its beginning, or nearly it."""
-    from rapidfuzz.distance import Levenshtein
-
-    return word.startswith(attempt.rstrip("-")) or Levenshtein.normalized_similarity(attempt, word) >= ALIKE

@@ -105,16 +105,22 @@ def align_all(references: Sequence[Sequence[Token]], hypotheses: Sequence[Sequen
 
 def align_until_stopped(
     reference: Sequence[Token], hypothesis: Sequence[Token]
-) -> tuple[list[AlignedWord], list[AlignedWord]]:
-    """Align what a reader said, who may have stopped anywhere: up to the last word read, and what is behind it.
+) -> tuple[list[AlignedWord], Sequence[Token]]:
+    """Align what a reader said, who may have stopped anywhere: the alignment up to there, and what is behind it.
 
     A text too long to search is aligned as a whole, and nothing is behind it.
     """
     try:
-        read, unread = lattice.align_until_stopped(reference, hypothesis)
+        steps, read = lattice.align_until_stopped(reference, hypothesis)
     except lattice.TooLarge:
         return align_all([reference], [hypothesis])[0], []
-    return [AlignedWord(_kind(*step), *step) for step in read], [AlignedWord("deletion", word, None) for word in unread]
+    return [AlignedWord(_kind(*step), *step) for step in steps], reference[read:]
+
+
+def unread(tokens: Sequence[Token]) -> list[AlignedWord]:
+    """Words that nobody said; of a choice the shortest."""
+    words = ((token,) if isinstance(token, str) else min(token.options, key=len) for token in tokens)
+    return [AlignedWord("deletion", word, None) for each in words for word in each]
 
 
 def align(reference: str, hypothesis: str) -> list[AlignedWord]:

@@ -128,6 +128,10 @@ def test_a_header_may_stand_below_a_title(tmp_path: Path) -> None:
     german: list[list[object]] = [["Klasse 3b"], ["Datei", "Satz"], ["a.wav", "eins"]]
     (segment,) = read(tmp_path, workbook(data=german), text="Satz", audio="Datei").segments
     assert segment.text == "eins"
+    shouted: list[list[object]] = [["Klasse 3b"], ["DATEI", "SATZ"], ["a.wav", "eins"]]
+    assert [one.text for one in read(tmp_path, workbook(data=shouted), text="Satz", audio="Datei").segments] == ["eins"]
+    bare: list[list[object]] = [[f"k{number}.wav", "the dog", number, 2] for number in range(4)]
+    assert len(read(tmp_path, workbook(data=bare), audio="1", text="2").segments) == 4, "numbers in cells are no names"
     both = read(tmp_path, workbook(data=titled, more=titled))
     assert [problem.where for problem in both.problems] == ["a.xlsx#more:5", "a.xlsx#more:6"]
 

@@ -89,6 +89,12 @@ def guessed(header: Sequence[str]) -> Columns:
     return _matched(header, {})
 
 
+def are_header(names: Sequence[str], asked: Iterable[str]) -> bool:
+    """Whether cells are the names of columns: all that are asked for by name, or usual ones."""
+    wanted = {_key(name) for name in asked if not name.isdecimal()}
+    return bool(wanted and wanted <= set(map(_key, names))) or guessed(names).are_usable
+
+
 def chosen(header: Sequence[str], asked: Mapping[str, str], where: str) -> Columns:
     """The columns that the recipe names, and for the other fields those with usual names.
 

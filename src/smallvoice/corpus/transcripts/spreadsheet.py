@@ -14,7 +14,7 @@ from typing import Any
 
 import openpyxl
 
-from smallvoice.corpus.transcripts.columns import chosen, document_of, guessed, header_of, text_of
+from smallvoice.corpus.transcripts.columns import are_header, chosen, document_of, guessed, header_of, text_of
 from smallvoice.corpus.transcripts.document import Document, FileReader, Head, Unreadable
 from smallvoice.corpus.transcripts.segment import Problem
 from smallvoice.recipe import CorpusRecipe
@@ -81,11 +81,7 @@ def parse(path: Path, where: str, recipe: CorpusRecipe) -> Document:
 
 def _from_header(rows: Rows, asked: set[str]) -> Rows:
     """Without titles and remarks above the header: the first row that has the names asked for, or usual ones."""
-    for place, row in enumerate(rows[:_HEADER_ROWS]):
-        names = _names([row])
-        if (asked and asked <= set(names)) or guessed(names).are_usable:
-            return rows[place:]
-    return rows
+    return next((rows[at:] for at, row in enumerate(rows[:_HEADER_ROWS]) if are_header(_names([row]), asked)), rows)
 
 
 def _names(rows: Rows) -> list[str]:
