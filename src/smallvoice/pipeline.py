@@ -143,8 +143,8 @@ class _Run:
             needs=("prepare",),
         )
         if tuned.decode_as(folder.adapter, self.recipe.decode):  # which needs no other training
-            known = {**(read_marker(folder.path, "train") or {}), "made": _state(made)}
-            write_marker(folder.path, **{**known, "stage": "train", "key": key})
+            marker = read_marker(folder.path, "train") or {}
+            write_marker(folder.path, **{**marker, "stage": "train", "key": key, "made": _state(made)})
         return key
 
     def _retention_stage(self, models: str, keys: list[str]) -> str:
@@ -262,13 +262,13 @@ class _Run:
         marker = read_marker(self.folder.path, stage)
         if not self.redone.isdisjoint(needs):
             self.redone.add(stage)
-        wanted = stage in self.redone and not (stage == "train" and self._begun_again(key))
-        if marker and marker["key"] == key and marker["made"] == _state(made) and not wanted:
+        again = stage in self.redone and not (stage == "train" and self._begun_again(key))
+        if marker and marker["key"] == key and marker["made"] == _state(made) and not again:
             console.print(f"[dim]{stage}: complete and unchanged[/dim]")
             return key
         console.print(f"[bold]{stage}[/bold]")
         remove_marker(self.folder.path, stage)
-        if stage == "train" and stage in self.redone and not self._begun_again(key):
+        if again and stage == "train":
             shutil.rmtree(self.folder.checkpoints, ignore_errors=True)
             write_marker(self.folder.path, BEGUN_AGAIN, key)
         started = Started()

@@ -146,19 +146,20 @@ def _through_the_gate(
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
+    stands = _stands(folder, model)
     block = {
         **found.full.as_dict(),
         "at_own_window": found.own.as_dict() if found.own else None,
         "window_cost": found.window_cost,
         "kept": not found.refused,
-        "accepted": not found.refused or accept_drift or _stands(folder, model),
+        "accepted": not found.refused or accept_drift or stands,
     }
     _keep_block(out / PARITY, folder.name, block)
     for window in found.windows:
         _print(f"  {window.sentence()}")
     if found.refused and not accept_drift:
         shutil.rmtree(fresh)
-        if not _stands(folder, model):  # of another model: `parity.json` says nothing of it any more
+        if not stands:  # of another model: `parity.json` says nothing of it any more
             shutil.rmtree(folder, ignore_errors=True)
         raise _refusal(folder.name, found.refused, out / PARITY)
     card.write(fresh, model, folder.name, kind.library, kind.loads, clips[0].split, found)

@@ -7,6 +7,7 @@ pair of the others); without choices the number of errors is that of the shortes
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,12 +44,8 @@ class Found:
 def count(reference: Sequence[Token], hypothesis: Sequence[Token]) -> Found:
     """The fewest errors over all choices."""
     reference, hypothesis, same = _without_common_ends(reference, hypothesis)
-    left, right = _lattice(reference), _lattice(hypothesis)
-    if len(left) * len(right) > MOST_CELLS:
-        raise TooLarge
-    cell = _search(left, right)[-1][-1]
-    fields = [cell >> _BITS * place & (1 << _BITS) - 1 for place in range(4)]
-    return Found(fields[0] + same, fields[3], fields[2], fields[1])
+    words, substitutions, deletions, insertions, _ = _fields(_searched(reference, hypothesis)[-1][-1][-1])
+    return Found(words + same, insertions, deletions, substitutions)
 
 
 class TooLarge(Exception):
@@ -61,10 +58,8 @@ def align(reference: Sequence[Token], hypothesis: Sequence[Token]) -> list[Step]
     Raises:
         TooLarge: more than `MOST_CELLS`.
     """
-    left, right = _lattice(reference), _lattice(hypothesis)
-    if len(left) * len(right) > MOST_CELLS:
-        raise TooLarge
-    return _steps(left, right, _search(left, right), len(left) - 1)
+    left, right, table = _searched(reference, hypothesis)
+    return _steps(left, right, table, len(left) - 1)
 
 
 def align_until_stopped(reference: Sequence[Token], hypothesis: Sequence[Token]) -> tuple[list[Step], int]:
@@ -79,21 +74,31 @@ def align_until_stopped(reference: Sequence[Token], hypothesis: Sequence[Token])
     Raises:
         TooLarge: more than `MOST_CELLS`.
     """
+    left, right, table = _searched(reference, hypothesis)
+    ends = [*itertools.accumulate(map(_num_nodes, reference), initial=0)]
+
+    def price(size: int) -> tuple[int, int, int]:
+        _, substitutions, _, insertions, cost = _fields(table[ends[size]][-1])
+        return cost, substitutions, insertions
+
+    read = min(range(len(ends)), key=price)
+    return _steps(left, right, table, ends[read]), read
+
+
+def _searched(
+    reference: Sequence[Token], hypothesis: Sequence[Token]
+) -> tuple[list[list[Arc]], list[list[Arc]], list[list[int]]]:
+    """Both lattices, and the cheapest way to every pair of their nodes."""
     left, right = _lattice(reference), _lattice(hypothesis)
     if len(left) * len(right) > MOST_CELLS:
         raise TooLarge
-    table = _search(left, right)
-    ends = [0]
-    for token in reference:
-        inner = 0 if isinstance(token, str) else sum(max(0, len(option) - 1) for option in token.options)
-        ends.append(ends[-1] + 1 + inner)
+    return left, right, _search(left, right)
 
-    def cost(size: int) -> tuple[int, int, int]:
-        cell = table[ends[size]][-1]
-        return cell // _COST, cell // _SUBSTITUTION % (1 << _BITS), cell // _INSERTION % (1 << _BITS)
 
-    read = min(range(len(ends)), key=cost)
-    return _steps(left, right, table, ends[read]), read
+def _fields(cell: int) -> tuple[int, int, int, int, int]:
+    """Words of the reference, substitutions, deletions, insertions, and the cost."""
+    words, substitutions, deletions, insertions = (cell >> _BITS * place & (1 << _BITS) - 1 for place in range(4))
+    return words, substitutions, deletions, insertions, cell // _COST
 
 
 def _steps(left: list[list[Arc]], right: list[list[Arc]], table: list[list[int]], node: int) -> list[Step]:
@@ -108,6 +113,11 @@ def _steps(left: list[list[Arc]], right: list[list[Arc]], table: list[list[int]]
     return steps[::-1]
 
 
+def _num_nodes(token: Token) -> int:
+    """How many nodes a token adds: its end, and those between the words of its options."""
+    return 1 if isinstance(token, str) else 1 + sum(max(0, len(option) - 1) for option in token.options)
+
+
 def _lattice(tokens: Sequence[Token]) -> list[list[Arc]]:
     """For each node its arcs; nodes are in an order in which every arc leads forward."""
     arcs: list[list[Arc]] = [[]]
@@ -117,7 +127,7 @@ def _lattice(tokens: Sequence[Token]) -> list[list[Arc]]:
             arcs[start].append((start + 1, token))
             arcs.append([])
             continue
-        end = start + 1 + sum(max(0, len(option) - 1) for option in token.options)
+        end = start + _num_nodes(token)
         for option in token.options:
             node = start
             for word in option[:-1]:

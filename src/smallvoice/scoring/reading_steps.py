@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from smallvoice.scoring.alternatives import Token
@@ -23,14 +24,14 @@ def align_reading(passage: Sequence[Token], heard: Sequence[Token]) -> list[Alig
     read, left = align_until_stopped(passage, heard)
     last = next((place for place in range(len(read), 0, -1) if read[place - 1].reference), 0)
     said = [step.hypothesis or "" for step in read[last:]]
-    if not said or not left:
-        return [*read, *unread(left)]
-    if len(said) >= len(unread(left)):
+    behind = unread(left)
+    if not said or not behind:
+        return [*read, *behind]
+    if len(said) >= len(behind):
         return align_all([passage], [heard])[0]
     if reached := _reached(left, said):
         return [*read[:last], *align_all([left[:reached]], [said])[0], *unread(left[reached:])]
     tried = [word for word in said if word not in BRIDGES]
-    behind = unread(left)
     if all(_attempted(word, step.reference or "") for word, step in zip(tried, behind, strict=False)):
         bridges = [step for step in read[last:] if step.hypothesis in BRIDGES]
         attempts = [
@@ -50,18 +51,15 @@ def _reached(left: Sequence[Token], said: Sequence[str]) -> int:
 
     Most of it must stand there in this order; and the more of it does, the more may have been left out.
     """
+    from rapidfuzz.distance import LCSseq
+
     words = [(word, number) for number, token in enumerate(left, 1) for word in settled([token], said)]
-    lengths, same, reached, place = [0] * (len(said) + 1), 0, 0, 0
-    for at, (word, number) in enumerate(words, 1):  # the longest common subsequence, and where it first ends
-        before = 0
-        for column, other in enumerate(said, 1):
-            above = lengths[column]
-            lengths[column] = before + 1 if word == other else max(above, lengths[column - 1])
-            before = above
-        if lengths[-1] > same:
-            same, reached, place = lengths[-1], number, at
+    there = [word for word, _ in words]
+    same = LCSseq.similarity(there, said)
+    # Where it first ends: of a shorter part less is the same.
+    place = bisect_left(range(len(there) + 1), same, key=lambda size: LCSseq.similarity(there[:size], said))
     enough = 2 * same > len(said) and place - same <= same * (same + 1)
-    return reached if enough else 0
+    return words[place - 1][1] if enough else 0
 
 
 def alike(attempt: str, word: str) -> bool:

@@ -136,7 +136,7 @@ def _decoding_seconds(setup: Setup, measured: Measured, tokens_per_s: float) -> 
     durations = sorted(setup.corpus.index("dev")["duration_s"].to_pylist())
     frames = [windows.num_frames(duration_s, recipe.window, setup.max_frames) for duration_s in durations]
     seconds = sum(estimate.forward_flop(config, window, 0) for window in frames) * measured.encode_s_per_flop
-    _, most = frames_at_once(setup.processes.device, setup.whisper.network.config)
+    _, most = frames_at_once(setup.processes.device, config)
     start = 0
     while start < len(durations):
         size = max(1, min(recipe.decode.batch_size, most // frames[start]))
@@ -161,6 +161,6 @@ def _peak_bytes(setup: Setup, count: adapt.ParameterCount, measured: Measured) -
     copies = MOMENTS + bool(setup.recipe.train.ema)
     held = measured.before_bytes + 4 * copies * count.trainable
     # A run decodes with the base model too.
-    frames = frames_at_once(setup.processes.device, setup.whisper.network.config)
+    frames = frames_at_once(setup.processes.device, config)
     decoding = estimate.decoding_bytes(config, setup.recipe.decode.batch_size, frames)
     return held + max(REUSE * measured.batch_bytes, decoding)

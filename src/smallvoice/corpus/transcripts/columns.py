@@ -89,10 +89,10 @@ def guessed(header: Sequence[str]) -> Columns:
     return _matched(header, {})
 
 
-def are_header(names: Sequence[str], asked: Iterable[str]) -> bool:
-    """Whether cells are the names of columns: all that are asked for by name, or usual ones."""
+def are_asked(names: Sequence[str], asked: Iterable[str]) -> bool:
+    """Whether cells are the names that are asked for, of which those by number say nothing."""
     wanted = {_key(name) for name in asked if not name.isdecimal()}
-    return bool(wanted and wanted <= set(map(_key, names))) or guessed(names).are_usable
+    return bool(wanted) and wanted <= set(map(_key, names))
 
 
 def chosen(header: Sequence[str], asked: Mapping[str, str], where: str) -> Columns:

@@ -14,7 +14,7 @@ from typing import Any
 
 import openpyxl
 
-from smallvoice.corpus.transcripts.columns import are_header, chosen, document_of, guessed, header_of, text_of
+from smallvoice.corpus.transcripts.columns import are_asked, chosen, document_of, guessed, header_of, text_of
 from smallvoice.corpus.transcripts.document import Document, FileReader, Head, Unreadable
 from smallvoice.corpus.transcripts.segment import Problem
 from smallvoice.recipe import CorpusRecipe
@@ -57,7 +57,7 @@ def parse(path: Path, where: str, recipe: CorpusRecipe) -> Document:
     sheets = [(title, _from_header(rows, asked)) for title, rows in heads.items() if rows]
     if not sheets:
         raise Unreadable(where, "empty file", f"no sheet has a cell in its first {_HEADER_ROWS} rows")
-    usable = [title for title, rows in sheets if asked and asked <= set(_names(rows))]
+    usable = [title for title, rows in sheets if are_asked(_names(rows), asked)]
     usable += [title for title, rows in sheets if guessed(_names(rows)).are_usable]
     title = (usable or [sheets[0][0]])[0]
     read = _sheets(path, where, only=[title, *usable])
@@ -81,7 +81,11 @@ def parse(path: Path, where: str, recipe: CorpusRecipe) -> Document:
 
 def _from_header(rows: Rows, asked: set[str]) -> Rows:
     """Without titles and remarks above the header: the first row that has the names asked for, or usual ones."""
-    return next((rows[at:] for at, row in enumerate(rows[:_HEADER_ROWS]) if are_header(_names([row]), asked)), rows)
+    for place, row in enumerate(rows[:_HEADER_ROWS]):
+        names = _names([row])
+        if are_asked(names, asked) or guessed(names).are_usable:
+            return rows[place:]
+    return rows
 
 
 def _names(rows: Rows) -> list[str]:
