@@ -89,7 +89,6 @@ def test_pooled_errors_are_the_sum_over_folds(finished: Path) -> None:
     assert pooled["speakers"] == sum(row["speakers"] for row in rows) == 7
     for side, system in (("a", "base"), ("b", "tuned")):
         assert block[side]["errors"] == sum(row[system]["errors"] for row in rows) > 0
-    assert block["b"]["interval"][0] <= block["b"]["wer"] <= block["b"]["interval"][1]
     assert pooled["bootstrap"]["units"] == 7
 
 
@@ -192,6 +191,7 @@ def test_other_speech_is_heard_by_the_model_of_every_fold(finished: Path, tmp_pa
     evaluate = replace(recipe.evaluate, retention=kept.evaluate.retention)
     block = folds.run_folds(replace(recipe, evaluate=evaluate), out, FOLDS)["retention"]["others"]
     each = [read_json(RunFolder(out / f"fold-{n}").retention("others").comparison) for n in range(1, FOLDS + 1)]
+    assert {block["words"]} == {one["overall"]["normalised"]["a"]["words"] for one in each}, "as many as were said"
     errors = [one["overall"]["normalised"]["b"]["errors"] for one in each]
     assert block["utterances"] == 4 and block["b"]["errors"] == sum(errors) > 0
     assert block["b"]["words"] == FOLDS * each[0]["overall"]["normalised"]["b"]["words"]

@@ -85,7 +85,8 @@ def metrics() -> list[Row]:
     found: list[Row] = []
     for step in range(1, 421):
         loss = 0.25 + 2.2 * math.exp(-step / 60) + chance.uniform(-0.1, 0.1)
-        found.append({"kind": "step", "step": step, "epoch": step // 84, "loss": loss, "learning_rate": 1e-3})
+        at = {"step": step, "of": 420, "epoch": step // 84}
+        found.append({"kind": "step", **at, "loss": loss, "learning_rate": 1e-3})
         if step % 105 == 0:
             errors = [0, 300, 210, 170, 180][step // 105]
             counts = {"words": 800, "insertions": 20, "deletions": 30, "substitutions": errors - 50}

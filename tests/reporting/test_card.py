@@ -7,7 +7,7 @@ import yaml
 
 from smallvoice.reporting.card import write_card
 from smallvoice.run_folder import RunFolder
-from smallvoice.storage import read_json
+from smallvoice.storage import read_json, read_jsonl, write_json, write_jsonl
 
 MakeRun = Callable[..., Path]
 
@@ -23,6 +23,24 @@ def test_every_figure_is_from_the_run(make_run: MakeRun) -> None:
     assert f"{100 * normalised['a']['wer']:.1f} % | {100 * normalised['b']['wer']:.1f} %" in text
     assert "Verdict: normalised WER" in text and "saw none of the utterances and none of the speakers" in text
     assert str(run) not in text
+    assert "Kept: step 315 of 420 (member 1)." in text
+
+
+def test_who_is_preserved_is_said(make_run: MakeRun) -> None:
+    run = make_run()
+    rows = read_jsonl(RunFolder(run).trained_on)
+    write_jsonl(RunFolder(run).trained_on, [*rows, {"id": "x", "speaker": "S0900", "used_for": "preserving"}])
+    assert "What the base makes of 1 utterance of 1 speaker was to be kept." in write_card(run).read_text(
+        encoding="utf-8"
+    )
+
+
+def test_the_base_is_what_training_found(make_run: MakeRun) -> None:
+    """Of `models/anna` nobody can tell whether it is a folder when it is not there any more."""
+    run = make_run(settings={"model": {"base": "models/anna"}})
+    write_json(run / "adapter" / "smallvoice.json", {"base": "local-model"})
+    text = write_card(run).read_text(encoding="utf-8")
+    assert "anna" not in text and "a local model, fine-tuned with" in text
 
 
 def test_a_run_without_a_test_has_a_card_without_scores(make_run: MakeRun) -> None:

@@ -271,6 +271,22 @@ def test_one_speaker_without_age_gets_numbers_but_no_claim(make_run: MakeRun) ->
     assert "unknown" in page.text
 
 
+def test_nobody_known_is_called_a_speaker(make_run: MakeRun) -> None:
+    nobody = {"speaker": None}
+    base, tuned = ([{**row, **nobody} for row in rows(name, rate)] for name, rate in (("base", 0.7), ("tuned", 0.2)))
+    text = page_of(make_run(base, tuned)).text
+    assert "A point for each speaker" not in text
+    assert "none of the speakers" not in text and "whether somebody is in both is not known either" in text
+
+
+def test_an_age_whose_words_may_all_be_left_out_has_no_level(make_run: MakeRun) -> None:
+    optional = {"age_years": 4.0, "reference": "{yeah / @}", "speaker": "S0900", "id": "optional"}
+    base, tuned = rows("base", 0.7), rows("tuned", 0.2)
+    base.append({**base[0], **optional, "hypothesis": "yeah"})
+    tuned.append({**tuned[0], **optional, "hypothesis": ""})
+    assert "Age ≤4" not in page_of(make_run(base, tuned)).text
+
+
 def test_nothing_to_score_is_still_a_page(make_run: MakeRun) -> None:
     silent = [{**row, "reference": "", "hypothesis": ""} for row in rows("base", 0.5)]
     page = page_of(make_run(silent, [{**row, "system": "tuned"} for row in silent]))

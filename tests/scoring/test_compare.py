@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ from rich.console import Console
 from smallvoice import cli, judging
 from smallvoice.errors import Finding, InputError
 from smallvoice.recipe import EvaluateRecipe
-from smallvoice.scoring import compare, hypotheses, systems, verdict
+from smallvoice.scoring import compare, hypotheses, significance, systems, verdict
 from smallvoice.scoring.scores import score
 from smallvoice.scoring.table import comparison_table
 from smallvoice.storage import write_json, write_jsonl
@@ -74,7 +75,7 @@ def test_score_counts_every_form() -> None:
     wer = scores["wer"]
     assert list(wer) == ["raw", "lower_cased", "caseless", "child", "normalised"]
     counted = {"words": 36, "insertions": 0, "deletions": 3, "substitutions": 33}
-    assert wer["raw"] == {**counted, "errors": 36, "wer": 1.0, "interval": [1.0, 1.0]}
+    assert wer["raw"] == {**counted, "errors": 36, "wer": 1.0, "interval": None}, "all are alike"
     low, high = wer["normalised"]["interval"]
     assert low <= wer["normalised"]["wer"] <= high
     assert wer["lower_cased"]["errors"] == 3 * (1 + 2 + 2 + 1)
@@ -116,12 +117,12 @@ def test_compare_shows_both_and_the_change() -> None:
 
 
 def test_the_verdict_names_the_numbers_and_the_rule() -> None:
-    texts = ["the small boy", "a small voice", "a tall choice"] * 4
+    texts = [*["the small boy", "a small voice", "a tall choice"] * 3, "the small boy", "a small voice", "a tall voice"]
     found = compare.compare(system("base", texts), system("tuned", ["THE SMALL VOICE"] * 12), QUICK)["verdict"]
     assert found["outcome"] == "no evidence", "four speakers are none"
     assert found["sentence"] == (
-        "normalised WER 55.6 % → 0.0 %, −100 % relative, −55.6 points, 95 % interval "
-        "[−55.6, −55.6]: better on these, which with 4 known speakers is no evidence for others"
+        "normalised WER 52.8 % → 0.0 %, −100 % relative, −52.8 points, 95 % interval "
+        "[−61.6, −43.9]: better on these, which with 4 known speakers is no evidence for others"
     ), "of no errors at all no ratio has an interval"
     assert found["caution"] is None
 
@@ -205,7 +206,7 @@ def test_the_language_of_the_reference_decides_for_both(language: str | None) ->
     b = system("tuned", ["Ça va"] * 4, reference="ca va", language="en")
     both = compare.compare(a, b, QUICK)
     assert both["overall"]["normalised"]["absolute"]["change"] == 0
-    expected = "whisper-english/2" if language is None else "whisper-basic/1"
+    expected = "whisper-english/3" if language is None else "whisper-basic/2"
     assert list(both["normalisers"]["normalised"]) == [expected]
 
 
@@ -287,22 +288,40 @@ def test_better_is_better_for_more_than_five_speakers() -> None:
     assert compare.compare(many("base", {}), many("tuned", BAD), QUICK)["verdict"]["outcome"] == "worse"
 
 
+def test_both_intervals_decide() -> None:
+    """Of few speakers that of points may exclude zero where that of the ratio holds it."""
+    counts = [(11, 49, 10), (54, 133, 38), (33, 99, 21), (30, 59, 25), (18, 52, 21), (14, 51, 9)]
+    table = np.array([[a, words, b, words] for a, words, b in counts])
+    change = significance.change(table, 500, 0, 0.95)
+    bounds = change.absolute_interval, change.relative_interval
+    assert bounds[0] is not None and bounds[0][1] < 0 and bounds[1] is not None and bounds[1][1] > 0
+    sides = [{"wer": table[:, place].sum() / table[:, 1].sum()} for place in (0, 2)]
+    block = {
+        **dict(zip("ab", sides, strict=True)),
+        "absolute": {"change": change.absolute, "interval": list(bounds[0])},
+        "relative": {"change": change.relative, "interval": list(bounds[1])},
+    }
+    found = verdict.verdict(block, {"units": 6, "speakers": 6, "confidence": 0.95, "why_no_interval": None})
+    assert found["outcome"] == "no evidence" and "the interval of the relative change holds zero" in found["sentence"]
+    assert verdict.group_buts("gender", [{"group": "f", "speakers": 6, "normalised": block}], 5) == []
+
+
 def test_better_but_says_for_whom_it_is_worse() -> None:
     """Six girls and twelve boys; the boys gain much, the girls lose a little each."""
     before, after = [], []
     for speaker in range(18):
         girl = speaker < 6
         bad = "A TALL CHOICE" if speaker % 3 else "THE TALL CHOICE"
-        worse = "THE SMALL CHOICE" if speaker % 2 else "THE TALL VOICE"
+        worse = ["A TALL VOICE", "THE SMALL CHOICE", "THE TALL VOICE"][min(speaker, speaker % 2 + 1)]
         who = {"speaker": f"S{speaker:04d}", "gender": "f" if girl else "m"}
         before.append({**row(speaker, "THE SMALL VOICE" if girl else bad), **who, "system": "base"})
         after.append({**row(speaker, worse if girl else "THE SMALL VOICE"), **who, "system": "tuned"})
     both = compare.compare(before, after, QUICK)
     assert both["verdict"]["outcome"] == "better but"
-    assert both["verdict"]["but"] == ["gender f is worse (0.0 % → 33.3 %)"]
+    assert both["verdict"]["but"] == ["gender f is worse (0.0 % → 38.9 %)"]
     genders = {group["group"]: group for group in both["groups"]["gender"]}
     assert genders["m"]["normalised"]["b"]["errors"] == 0 and genders["f"]["speakers"] == 6
-    assert both["gaps"]["gender"]["best"] == "m" and both["gaps"]["gender"]["b"]["points"] == pytest.approx(1 / 3)
+    assert both["gaps"]["gender"]["best"] == "m" and both["gaps"]["gender"]["b"]["points"] == pytest.approx(7 / 18)
     assert [speaker["unit"] for speaker in both["by_speaker"]] == [f"S{number:04d}" for number in range(18)]
     assert_strict_json(both)
 
@@ -568,6 +587,7 @@ def test_an_utterance_of_fifty_thousand_words() -> None:
 
 def test_a_group_that_is_not_compared_decides_nothing() -> None:
     block = {"a": {"wer": 0.1}, "b": {"wer": 0.2}, "absolute": {"interval": [0.05, 0.15]}}
+    block["relative"] = {"interval": None}
     groups = [{"group": "f", "speakers": 8, "normalised": block}]
     assert verdict.group_buts("gender", groups, 8) == ["gender f is worse (10.0 % → 20.0 %)"]
     assert verdict.group_buts("gender", groups, 9) == []

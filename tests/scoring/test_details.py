@@ -45,11 +45,16 @@ def test_nothing_is_no_rate() -> None:
     assert details_of([row(0, "", "")])["cer"]["cer"] is None
 
 
+THAI = "มนุษย์ทั้งหลายเกิดมามีอิสระและเสมอภาคกันในเกียรติศักดิ์และสิทธิต่างมีเหตุผลและมโนธรรมและควรปฏิบัติต่อกัน"
+
+
 @pytest.mark.parametrize(
     ("sign", "reference", "hypothesis", "facts"),
     [
         ("loop", "go home", "go home go home go home go home", {}),
         ("loop", "a story", "and then he said " * 30, {}),
+        ("loop", "はい", "ありがとうございます" * 5, {"language": "ja"}),
+        ("loop", "კარგი", "ყველა ადამიანი " * 8, {"language": "ka"}),
         ("burst of insertions", "yes", "yes that is what I always wanted to say", {}),
         ("faster than speech", "one two", "one two three four five six seven eight nine ten", {"duration_s": 1.0}),
         ("words on silence", "", "Thank you.", {}),
@@ -82,6 +87,10 @@ def test_real_speech_shows_none() -> None:
         row(6, "le chat est dans les bras", "le chat est dans les draps", language="fr"),
         row(7, "the song is called que es lo que hay por mi amor", "it is que es lo que hay por mi amor"),
         row(8, "was die Mutter sagt", "the cat is here and was", language="xx"),
+        row(9, "I like ice cream", "I I I like ice cream"),
+        row(10, "OK", "OK", language="ja"),
+        row(11, "おはよう", "おはようありがとう", language="ja"),
+        row(12, THAI[:90], THAI, language="th", duration_s=9.0),
     ]
     assert [sign for sign, found in signs_of(rows).items() if found["utterances"]] == []
 

@@ -75,6 +75,12 @@ def test_a_column_does_not_take_the_place_of_a_grouping_of_its_name() -> None:
     assert set(groups.by_columns(rows)) == {"age (column)", "duration", "duration (column)"}
 
 
+def test_long_names_that_begin_alike_are_two_groups() -> None:
+    tasks = [f"Reading aloud the passage about the fox and the {place}" for place in ("river", "lake")]
+    rows = [{"id": task, "reference": "a", "task": task} for task in tasks]
+    assert groups.by_columns(rows)["task"] == {tasks[1]: [1], tasks[0]: [0]}
+
+
 def test_groups_by_signal_to_noise_come_in_order() -> None:
     rows = [{"id": str(snr), "reference": "a", "snr_db": snr} for snr in (40.0, 9.9, 25.0, 24.9, None)]
     found = groups.by_columns(rows)["signal to noise"]

@@ -53,6 +53,29 @@ def test_whisper_english_is_left_as_it_is_odd_or_not() -> None:
     assert WHISPER_ENGLISH.words("...") == ["."]
 
 
+@pytest.mark.parametrize("apostrophe", "’ʼ＇‘")
+def test_how_an_apostrophe_is_printed_is_no_error(apostrophe: str) -> None:
+    straight = "I don't know, it's John's 'big' kids' toy"
+    printed = straight.replace("'", apostrophe)
+    words = ["i", "do", "not", "know", "it", "is", "john", "is", "big", "kids", "toy"]
+    assert WHISPER_ENGLISH.words(straight) == WHISPER_ENGLISH.words(printed) == words
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "words"),
+    [
+        ("hi", "मैं घर जा रहा हूँ।", ["मैं", "घर", "जा", "रहा", "हूँ"]),
+        ("ta", "வா, வீ!", ["வா", "வீ"]),
+        ("he", "שָׁלוֹם", ["שלום"]),
+        ("ar", "السَّلامُ آمَن", ["السلام", "آمن"]),
+        ("fr", "l’été, l'hiver", ["l", "été", "l", "hiver"]),
+        ("th", "ที่", ["ท", "ี", "่"]),
+    ],
+)
+def test_marks_are_vowels_but_for_points(language: str, text: str, words: list[str]) -> None:
+    assert normalize.for_language(language).words(text) == words
+
+
 def test_whisper_english_survives_a_number_that_python_refuses() -> None:
     assert WHISPER_ENGLISH.words("1" * 5000) == ["1" * 5000]
 
@@ -70,7 +93,7 @@ def test_the_language_chooses_whispers_normaliser(language: str | None, expected
 def test_description_names_what_was_used() -> None:
     used = normalize.description(["en", "fr", None])
     assert list(used) == list(normalize.FORMS)
-    assert list(used["normalised"]) == ["whisper-english/2", "whisper-basic/1"]
+    assert list(used["normalised"]) == ["whisper-english/3", "whisper-basic/2"]
     assert all(steps for labels in used.values() for steps in labels.values())
 
 

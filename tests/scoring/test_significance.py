@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from smallvoice.scoring.significance import Change, change, percentile_interval, resample, student_t
+from smallvoice.scoring.significance import Change, change, percentile_interval, rate, resample, student_t
 
 
 def table(rows: list[list[int]]) -> np.ndarray:
@@ -55,6 +55,14 @@ def test_no_difference_is_not_an_improvement() -> None:
     assert result.probability_of_improvement == 0
 
 
+def test_speakers_who_are_all_alike_tell_nothing_of_others() -> None:
+    """Six children say a word each, all of them wrong before and right after."""
+    result = changed([[1, 0, 1]] * 6)
+    assert result.absolute == -1 and result.absolute_interval is None
+    assert result.interval_a is None and result.interval_b is None
+    assert rate(np.array([[5, 20]] * 8), 0.95) is None
+
+
 def test_speakers_that_move_together_are_not_independent_words() -> None:
     """Ten times the words of the same few speakers must not make the interval narrower."""
     few = [[5, 1, 10], [5, 9, 10], [5, 2, 10], [5, 4, 10]]
@@ -77,7 +85,7 @@ def test_what_cannot_be_divided_is_none() -> None:
 
 
 def test_a_gain_that_rests_on_one_speaker_has_no_ratio() -> None:
-    result = changed([[0, 4, 20], [1, 5, 20]])
+    result = changed([[0, 3, 20], [1, 6, 20]])
     assert result.relative == 8 and result.relative_interval is None
     assert result.absolute_interval is not None
 

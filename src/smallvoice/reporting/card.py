@@ -29,7 +29,7 @@ def write_card(run: Path) -> Path:
     comparison = read_json(folder.comparison) if folder.comparison.is_file() else None
     if comparison and (folder.corpus / "corpus.json").is_file():
         comparison["synthetic"] |= read_json(folder.corpus / "corpus.json").get("synthetic") is True
-    shown = facts.shareable_recipe(recipe)
+    shown = facts.shareable_recipe(folder, recipe)
     parts = [
         f"---\n{yaml.safe_dump(_metadata(recipe, shown, comparison), sort_keys=False, allow_unicode=True)}---",
         f"# {recipe.name}",
@@ -53,7 +53,9 @@ _LIBRARIES = {"full": "transformers", "selective": "transformers", "bottleneck":
 
 def _metadata(recipe: Recipe, shown: Json, comparison: Json | None) -> Json:
     content: Json = {
-        "base_model": recipe.model.base if "/" in shown["model"]["base"] else None,  # else it is no name on the hub
+        "base_model": shown["model"]["base"]
+        if "/" in shown["model"]["base"]
+        else None,  # else it is no name on the hub
         "library_name": "peft" if recipe.model.save_rank else _LIBRARIES.get(recipe.model.strategy, "peft"),
         "pipeline_tag": "automatic-speech-recognition",
         "language": recipe.corpus.language,
@@ -102,10 +104,11 @@ def _results(comparison: Json | None, separation: str) -> list[str]:
         bounds = wording.interval(block["relative"]["interval"])
         change = f"{wording.signed_percent(block['relative']['change'])} {bounds}"
         rows.append(f"| {label} | {block['a']['words']:,} | {' | '.join(rates)} | {change} |")
+    unit, confidence = comparison["bootstrap"]["unit"], f"{100 * comparison['bootstrap']['confidence']:g} %"
     sentences = [
         f"Word error rate on {wording.count(comparison['utterances'], 'utterance')} of "
-        f"{wording.count(comparison['speakers'], 'speaker')}; in brackets the interval over speakers "
-        f"({100 * comparison['bootstrap']['confidence']:g} %). {separation}",
+        f"{wording.count(comparison['speakers'], 'known speaker')}; in brackets the interval, whose unit is the {unit} "
+        f"({confidence}). {separation}",
         f"Verdict: {comparison['verdict']['sentence']}.",
     ]
     if comparison["synthetic"]:
@@ -137,6 +140,13 @@ def _training(folder: RunFolder, recipe: Recipe) -> list[str]:
             f"{wording.count(recipe.train.members, 'member')} of {wording.count(recipe.train.epochs, 'epoch')}"
             f"{averaged}."
         )
+    if early := _kept_early(folder):
+        sentences.append(f"Kept: {', '.join(early)}.")
+    if heard["preserving"]:
+        sentences.append(
+            f"What the base makes of {wording.count(heard['preserving'], 'utterance')} of "
+            f"{wording.count(people['preserving'], 'speaker')} was to be kept."
+        )
     if heard["selection"]:
         chosen = "Checkpoints were chosen on" if recipe.train.evaluations > 1 else "Last checkpoints were decoded on"
         sentences.append(
@@ -144,6 +154,15 @@ def _training(folder: RunFolder, recipe: Recipe) -> list[str]:
             f"{wording.count(people['selection'], 'speaker')}{_dev(folder)}."
         )
     return ["## Training", " ".join(sentences)] if sentences else []
+
+
+def _kept_early(folder: RunFolder) -> list[str]:
+    """Of each member that is not kept as its last step left it, which step is."""
+    rows = read_jsonl(folder.metrics) if folder.metrics.is_file() else []
+    kept = {row.get("member", 0): row["step"] for row in rows if row["kind"] == "dev" and row["best"]}
+    of = {row.get("member", 0): row.get("of", 0) for row in rows if row["kind"] == "step"}
+    early = [member for member in of if kept.get(member, of[member]) < of[member]]
+    return [f"step {kept[member]} of {of[member]} (member {member + 1})" for member in early]
 
 
 def _dev(folder: RunFolder) -> str:

@@ -7,8 +7,12 @@ from typing import Any
 
 from smallvoice.reporting import plots, results
 from smallvoice.scoring import wording
+from smallvoice.scoring.groups import UNNAMED
 
 Block = dict[str, Any]
+
+MOST_POINTS = 1_000
+"""Of a plot: of ten times as many speakers it is 2 MB, and black."""
 
 _SIGNS = {
     "loop": "the same words again and again",
@@ -57,9 +61,12 @@ def _points(side: Block) -> str:
 
 
 def speakers_plot(comparison: Block) -> str | None:
-    """Each speaker before and after; None for fewer than two, or without words."""
-    rated = [one for one in comparison["by_speaker"] if one["a"] is not None and one["b"] is not None]
-    if len(rated) < 2:
+    """Each speaker who is named, before and after; None for fewer than two, for very many, or without words."""
+    if not comparison["speakers"]:  # what is compared are recordings, or utterances
+        return None
+    named = [one for one in comparison["by_speaker"] if one["unit"] != UNNAMED]
+    rated = [one for one in named if one["a"] is not None and one["b"] is not None]
+    if not 2 <= len(rated) <= MOST_POINTS:
         return None
     better = sum(one["b"] < one["a"] for one in rated)
     alternative = f"{better} of {wording.count(len(rated), 'speaker')} have fewer errors after training."
@@ -111,7 +118,7 @@ def matched_pairs(comparison: Block) -> str:
     test = comparison["matched_pairs"]
     found = f"{test['method']}: {wording.count(test['segments'], 'segment')} with an error"
     if test["p"] is None:
-        return f"{found}."
+        return f"{found}, too few for a p."
     p = wording.probability(test["p"])
     p = p if p.startswith("<") else f"= {p}"
     which = "fewer" if test["mean"] >= 0 else "more"

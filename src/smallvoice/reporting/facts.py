@@ -53,14 +53,17 @@ def num_folds(folder: RunFolder) -> int | None:
 
 
 def separation(folder: RunFolder, tested: list[Json]) -> tuple[bool, str] | None:
-    """Whether the test is one: nothing and nobody of it is in `trained_on.jsonl`. None where nobody knows."""
+    """Whether the test is one: nothing and nobody of it is in `trained_on.jsonl`. None where nobody knows.
+
+    A voice that has no name may be in both: then only utterances are claimed to be apart.
+    """
     if num_folds(folder):  # which are pooled only where each is a test: `folds._require_separate`
         return True, (
             "Each speaker was scored by the model of one fold, whose training and choice of a checkpoint saw none of "
             "the utterances and none of the speakers scored there (checked against each fold's trained_on.jsonl)."
         )
     trained_on = list(read_jsonl(folder.trained_on)) if folder.trained_on.is_file() else []
-    if not trained_on:
+    if not trained_on or not tested:
         return None
     seen = {row["id"] for row in trained_on}
     voices = {row["speaker"] for row in trained_on if row.get("speaker") is not None}
@@ -71,19 +74,22 @@ def separation(folder: RunFolder, tested: list[Json]) -> tuple[bool, str] | None
             "This is not a test: of what is scored here, training or the choice of a checkpoint saw "
             f"{wording.count(utterances, 'utterance')} and {wording.count(speakers, 'speaker')}."
         )
-    return True, (
-        "Training and the choice of a checkpoint saw none of the utterances and none of the speakers scored "
-        "here (checked against trained_on.jsonl)."
-    )
+    checked = "Training and the choice of a checkpoint saw none of the utterances"
+    if nameless := sum(row.get("speaker") is None for row in [*tested, *trained_on]):
+        return True, (
+            f"{checked} scored here (checked against trained_on.jsonl). Of {nameless:,} of them no "
+            "speaker is known: whether somebody is in both is not known either."
+        )
+    return True, f"{checked} and none of the speakers scored here (checked against trained_on.jsonl)."
 
 
-def shareable_recipe(recipe: Recipe) -> Json:
+def shareable_recipe(folder: RunFolder, recipe: Recipe) -> Json:
     """The recipe without places: a corpus or a model in a folder is called a local one."""
     content: Json = shareable(as_dict(recipe))
     sources = recipe.corpus.source
     names = [source_name(source) for source in ([sources] if isinstance(sources, str) else sources)]
     content["corpus"]["source"] = names[0] if isinstance(sources, str) else names
-    content["model"]["base"] = model_name(recipe.model.base)
+    content["model"]["base"] = _base(folder, recipe)
     for kept, shown in zip(recipe.evaluate.retention, content["evaluate"]["retention"], strict=True):
         places = [kept.source] if isinstance(kept.source, str) else kept.source
         shown["source"] = [source_name(place) for place in places] if len(places) > 1 else source_name(places[0])
@@ -94,6 +100,13 @@ def shareable_recipe(recipe: Recipe) -> Json:
     for part, name in ((corpus, "speakers"), (augment, "noise_folder"), (augment, "room_folder")):
         part[name] = part[name] and LOCAL
     return content
+
+
+def _base(folder: RunFolder, recipe: Recipe) -> str:
+    """The base's name: as training found it, for where the recipe says `models/anna` only the folder tells."""
+    facts = folder.adapter / "smallvoice.json"
+    found = read_json(facts).get("base") if facts.is_file() else None
+    return model_name(found if isinstance(found, str) else recipe.model.base)
 
 
 def models(evaluation: Json) -> list[tuple[str, Pairs]]:

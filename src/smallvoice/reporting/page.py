@@ -95,7 +95,7 @@ def _sources(folder: RunFolder, recipe: Recipe, split: str, corpus: Path) -> dic
     """Where the numbers come from; a missing file leaves its section empty, and the page says so."""
     provenance = _object(folder.provenance)
     corpus_facts = _object(corpus / "corpus.json")
-    shown = facts.shareable_recipe(recipe)
+    shown = facts.shareable_recipe(folder, recipe)
     data = None
     if corpus_facts:
         data = facts.data(corpus_facts, _object(corpus / "split.json"), _rows(corpus / "ledger.jsonl"))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from smallvoice.corpus.sources import HUB, NAMES
+from smallvoice.run_folder import LOCAL_BASE
 
 _START = r"""(?<![\w/\\.~:-])(?:file:|~|\.{1,2}(?=[/\\])|[A-Za-z]:(?=[/\\]))?[/\\]"""
 _PATH = re.compile(rf"""(?<=')(?:{_START})[^']*(?=')|(?<=")(?:{_START})[^"]*(?=")|{_START}[^\s'",;()]*""")
@@ -28,7 +29,7 @@ def shareable(value: Any) -> Any:
 def model_name(base: str) -> str:
     """A hub name (`openai/whisper-base`) as it is; a folder only as a folder."""
     named = _HUB_NAME.fullmatch(base) and not base.startswith(".") and not Path(base).exists()
-    return base if named else "a local model"
+    return base if named and base != LOCAL_BASE else "a local model"
 
 
 def source_name(source: str) -> str:

@@ -74,7 +74,8 @@ def tiles(comparison: Block) -> list[tuple[str, str, str]]:
     if relative["interval"] is not None:
         behind = f"{confidence} interval {wording.interval(relative['interval'])} %"
     found.append(("Relative change", wording.signed_percent(relative["change"]), behind))
-    scored = f"{wording.count(comparison['speakers'], 'speaker')}, {wording.count(block['a']['words'], 'word')}"
+    words = round(block["a"]["words"] / comparison["seeds"])
+    scored = f"{wording.count(comparison['speakers'], 'speaker')}, {wording.count(words, 'word')}"
     return [*found, ("Scored on", wording.count(comparison["utterances"], "utterance"), scored)]
 
 
@@ -122,7 +123,7 @@ def scores(overall: Block) -> list[tuple[str, list[tuple[str, Block]], Block]]:
 
 def age_plot(comparison: Block) -> str | None:
     """The age groups that have words, as a plot; None where no group has any."""
-    found = [group for group in ages(comparison) if group["normalised"]["a"]["wer"] is not None]
+    found = [group for group in ages(comparison) if all(group["normalised"][side]["wer"] is not None for side in "ab")]
     if not found:
         return None
     return plots.age_levels([_level(group) for group in found], " ".join(_spoken(group) for group in found))
@@ -191,7 +192,8 @@ def _how_sure(comparison: Block) -> list[str]:
         low, high = (wording.points(end) for end in block["absolute"]["interval"])
         return [f"The change lies between {low} and {high} points ({confidence_name(comparison)} interval)."]
     if bounds is None:
-        return [f"There is no interval: {bootstrap['why_no_interval'] or 'the change is not defined'}."]
+        alike = "all are alike" if block["absolute"]["change"] is not None else "the change is not defined"
+        return [f"There is no interval: {bootstrap['why_no_interval'] or alike}."]
     drawn = wording.count(bootstrap["units"], bootstrap["unit"].split(",")[0])
     return [
         f"Judged by how much the {drawn} differ, the change for others like them lies between "

@@ -145,7 +145,7 @@ class Pair:
                 units = sorted({self.units[position] for position in positions})
                 if group != "unknown" and self.size(positions)["speakers"] >= self.evaluate.min_speakers:
                     tables[group] = self._per_unit("normalised", positions, units)
-            rated = {group: table for group, table in tables.items() if table[:, 3].sum()}
+            rated = {group: table for group, table in tables.items() if table[:, 1].sum() and table[:, 3].sum()}
             if len(rated) < 2:
                 continue
             order = sorted(rated, key=lambda group: rated[group][:, 2].sum() / rated[group][:, 3].sum())
@@ -218,7 +218,8 @@ def _other_speech(comparison: dict[str, Any], name: str) -> dict[str, Any]:
     """
     try:
         normalised: dict[str, Any] = comparison["overall"]["normalised"]
-        return {key: comparison[key] for key in ("utterances", "speakers")} | normalised
+        words = round(normalised["a"]["words"] / comparison.get("seeds", 1))  # which are pooled: of seeds, or of folds
+        return {key: comparison[key] for key in ("utterances", "speakers")} | {"words": words} | normalised
     except (KeyError, TypeError):
         raise InputError(f"{name}: what was compared on other speech is no comparative_analysis.json.") from None
 

@@ -35,11 +35,12 @@ def another_language(words: Iterable[str], language: str) -> str | None:
         language: its two-letter code; of one that is not known here nothing is said.
 
     Returns:
-        Its code, where it has at least `FEWEST` small words in the text, and more than twice as many as `language` has.
+        Its code, where it has at least `FEWEST` different small words in the text, and more than twice as many as
+        `language` has.
     """
     if language not in _SETS:
         return None
-    text = list(words)
+    text = set(words)  # a child says "I I I", which is not Polish
     found = {name: sum(word in small for word in text) for name, small in _SETS.items()}
     best = max(found, key=lambda name: found[name])
     return best if found[best] >= FEWEST and found[best] > 2 * found[language] else None

@@ -114,7 +114,7 @@ def _own_columns(rows: list[Row]) -> dict[str, Callable[[Row], str | None]]:
 def _label(value: Any) -> str | None:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return str(value)[:40] if isinstance(value, str | int) and value != "" else None
+    return str(value) if isinstance(value, str | int) and value != "" else None
 
 
 UNNAMED = "unknown"

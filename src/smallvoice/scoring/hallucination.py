@@ -16,6 +16,7 @@ from smallvoice.languages import language_code
 from smallvoice.scoring import hypotheses
 from smallvoice.scoring.alternatives import first_choice
 from smallvoice.scoring.function_words import another_language
+from smallvoice.scoring.normalize import Normaliser
 from smallvoice.scoring.scored import Scored
 
 COMPRESSION_RATIO = 2.4
@@ -24,10 +25,13 @@ REPEATS = 4
 """A run of one to four words so many times in a row, more often than the reference has it, is a loop."""
 BURST = 5
 """Insertions in a row."""
+LETTERS = 3
+"""So many times as many where a character is counted as a word."""
 WORDS_PER_S = 8.0
 """Faster than anybody speaks; see `AuditLimits.max_words_per_s`."""
 SHOWN = 20
 
+_EAST_ASIAN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff]")
 _LOOP = re.compile(rf"(?<!\S)(\S+(?: \S+){{0,3}})(?: \1(?!\S)){{{REPEATS - 1},}}")
 _SCRIPTS = {
     ("ARABIC",): "ar fa ur",
@@ -54,13 +58,18 @@ def signs(scored: Scored) -> dict[str, dict[str, Any]]:
     )
     bursts = [_longest_burst([word.kind for word in words]) for words in scored.aligned("caseless")]
     tests: dict[str, Callable[[int], bool]] = {
-        "loop": lambda i: _loops(heard[i], said[i]) or _compresses(heard[i], said[i]),
-        "burst of insertions": lambda i: bursts[i] >= BURST,
+        "loop": lambda i: (
+            _loops(heard[i], said[i]) or _compresses(*(_joined(side[i], rules[i]) for side in (heard, said)))
+        ),
+        "burst of insertions": lambda i: bursts[i] >= BURST * (LETTERS if rules[i].by_character else 1),
         "faster than speech": lambda i: (
             not rules[i].by_character and _too_fast(len(heard[i]), rows[i].get("duration_s"))
         ),
         "words on silence": lambda i: not said[i] and bool(heard[i]),
-        "another script": lambda i: _foreign(hypotheses.heard(rows[i]), rows[i].get("language")),
+        "another script": lambda i: (
+            _foreign(hypotheses.heard(rows[i]), rows[i].get("language"))
+            and not _foreign(str(rows[i]["reference"]), rows[i].get("language"))
+        ),
         "another language": lambda i: _another_language(heard[i], said[i], rows[i].get("language")),
         "nothing written": lambda i: bool(said[i]) and not heard[i],
     }
@@ -77,13 +86,24 @@ def _loops(heard: list[str], said: list[str]) -> bool:
     return any(match[0] not in reference for match in _LOOP.finditer(" ".join(heard)))
 
 
-def _compresses(heard: list[str], said: list[str]) -> bool:
-    return compression_ratio(" ".join(heard)) > COMPRESSION_RATIO >= compression_ratio(" ".join(said))
+def _joined(words: list[str], rules: Normaliser) -> str:
+    """A text without the spaces that stand between its characters only because each is counted."""
+    return ("" if rules.by_character else " ").join(words)
+
+
+def _compresses(heard: str, said: str) -> bool:
+    return compression_ratio(heard) > COMPRESSION_RATIO >= compression_ratio(said)
 
 
 def compression_ratio(text: str) -> float:
-    """How many times smaller zlib makes a text; 1 for one of a few words, which it makes larger."""
-    content = text.encode("utf-8", "replace")
+    """How many times smaller zlib makes a text; 1 for one of a few words, which it makes larger.
+
+    With a byte a letter: in UTF-8 two of the three bytes of a Georgian letter are the same, and any sentence loops.
+    Where a character is as much as a syllable or a word it has the bytes of one.
+    """
+    numbers = {letter: number for number, letter in enumerate(dict.fromkeys(text))}
+    plain = text.isascii() or len(numbers) > 256 or _EAST_ASIAN.search(text) is not None
+    content = text.encode("utf-8", "replace") if plain else bytes(numbers[letter] for letter in text)
     return len(content) / len(zlib.compress(content)) if len(content) > 40 else 1.0
 
 

@@ -17,6 +17,8 @@ from smallvoice.scoring.word_errors import AlignedWord
 METHOD = "matched pairs of segments between two words that both have right (MAPSSWE, Gillick & Cox 1989), two-tailed"
 RIGHT_WORDS = 2
 """In a row, that end a segment."""
+FEWEST_SEGMENTS = 30
+"""Of fewer the statistic is not yet normally distributed: two of them would give p = 0.003."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class MatchedPairs:
     """Errors of A less errors of B, in a segment; above 0 B is better."""
     z: float | None
     p: float | None
-    """The probability of a difference as large by chance; None for fewer than two segments, or if all differ alike."""
+    """The probability of a difference as large by chance; None for fewer than `FEWEST_SEGMENTS`. Where all segments
+    differ alike, that of as many signs."""
 
 
 def test(a: Sequence[list[AlignedWord]], b: Sequence[list[AlignedWord]]) -> MatchedPairs:
@@ -41,9 +44,11 @@ def test(a: Sequence[list[AlignedWord]], b: Sequence[list[AlignedWord]]) -> Matc
     mean = sum(differences) / size
     variance = sum((each - mean) ** 2 for each in differences) / (size - 1)
     if not variance:
-        return MatchedPairs(size, mean, None, 1.0 if mean == 0 else None)
-    z = mean / math.sqrt(variance / size)
-    return MatchedPairs(size, mean, z, 2 * NormalDist().cdf(-abs(z)))
+        p, z = (1.0 if mean == 0 else 2 * 0.5**size), None
+    else:
+        z = mean / math.sqrt(variance / size)
+        p = 2 * NormalDist().cdf(-abs(z))
+    return MatchedPairs(size, mean, z, p if size >= FEWEST_SEGMENTS else None)
 
 
 def _segments(a: list[AlignedWord], b: list[AlignedWord]) -> list[tuple[int, int]]:

@@ -111,20 +111,33 @@ _NOT_OPENAIS = (r"\bkinda\b", r"\bsorta\b", r"\bdunno\b", r"\bcause\b")
 def _basic() -> Callable[[str], str]:
     from whisper_normalizer.basic import BasicTextNormalizer
 
-    normalizer: Callable[[str], str] = BasicTextNormalizer()
+    normalizer: Callable[[str], str] = BasicTextNormalizer(preserve_marks=True)
     return normalizer
 
 
+_CURLY = re.compile(r"(?<=\w)[’＇‘](?=\w)|ʼ")
+"""Apostrophes inside a word as they are printed, and the one that is a letter to Unicode. OpenAI's rules write out
+*don't* and leave *don’t*: a model that learned to write the one would win over one that writes the other."""
+
+
 def _whisper_english(text: str) -> str:
+    straight = _CURLY.sub("'", text)
     try:
-        return _english()(text)
+        return _english()(straight)
     except (AssertionError, ValueError):
         # Python's int() takes no more than 4,300 digits; a model in a loop can write them.
-        return _basic()(text)
+        return _whisper_basic(straight)
+
+
+_POINTS = re.compile(
+    r"[\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4\u06e7"
+    r"\u06e8\u06ea-\u06ed]"
+)
+"""The vowel points of Hebrew and Arabic, which readers do without."""
 
 
 def _whisper_basic(text: str) -> str:
-    return _basic()(text)
+    return _basic()(_POINTS.sub("", unicodedata.normalize("NFKC", text)))
 
 
 def by_character(normaliser: Normaliser) -> Normaliser:
@@ -162,9 +175,10 @@ CASELESS = Normaliser(
 
 WHISPER_ENGLISH = Normaliser(
     "whisper-english",
-    2,
+    3,
     (
         "OpenAI's EnglishTextNormalizer (Whisper paper, appendix C), from the package whisper-normalizer",
+        "but a curly apostrophe inside a word is a straight one",
         "lower case; text in brackets and parentheses removed; hmm, mm, mhm, mmm, uh, um removed",
         "contractions written out; diacritics and punctuation removed",
         "numbers in digits; British spelling made American",
@@ -175,11 +189,12 @@ WHISPER_ENGLISH = Normaliser(
 
 WHISPER_BASIC = Normaliser(
     "whisper-basic",
-    1,
+    2,
     (
         "OpenAI's BasicTextNormalizer (Whisper paper, appendix C), from the package whisper-normalizer",
         "lower case; text in brackets and parentheses removed",
-        "NFKC; marks, symbols and punctuation become a space",
+        "NFKC; symbols and punctuation become a space",
+        "but marks stay, which are vowels in Hindi or Tamil, and the points of Hebrew and Arabic go without a space",
     ),
     _whisper_basic,
 )

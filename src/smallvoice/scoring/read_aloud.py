@@ -11,7 +11,8 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -113,17 +114,17 @@ def seconds_read(
     before = next((_explained_best(steps, *run).inserted for run in runs if run[0] == 0), 0)
     behind = next((end - start for start, end in runs if not any(step.hypothesis for step in steps[end:])), 0)
     # The rules see several words at once: numbers, and brackets.
-    heads = (len(rules.words(" ".join(texts[: number + 1]))) for number in range(len(texts)))
-    tails = (len(rules.words(" ".join(texts[-number - 1 :]))) for number in range(len(texts)))
-    first, last = _beyond(heads, before), _beyond(tails, behind)
+    first = _beyond(lambda number: len(rules.words(" ".join(texts[:number]))), before, len(texts))
+    last = _beyond(lambda number: len(rules.words(" ".join(texts[len(texts) - number :]))), behind, len(texts))
     if first is None or last is None or first + last >= len(words):
         return None
     return words[-1 - last][2] - words[first][1]
 
 
-def _beyond(sizes: Iterable[int], size: int) -> int | None:
-    """The place of the first that is larger."""
-    return next((place for place, found in enumerate(sizes) if found > size), None)
+def _beyond(size_of: Callable[[int], int], size: int, most: int) -> int | None:
+    """The most words that make no more than `size`; None where all do. By bisection: an hour has 9,000 of them."""
+    number = bisect_right(range(most + 1), size, key=size_of)
+    return number - 1 if number <= most else None
 
 
 def has_words(passage: str, language: str | None = "en") -> bool:
@@ -159,7 +160,7 @@ _AS_READ = Normaliser(
 
 
 def _rules(language: str | None) -> Normaliser:
-    """Whisper's own rules for other languages take marks away, and with them the vowels of Hindi or Tamil."""
+    """Whisper's own rules for other languages make two words of *l'eau*."""
     if is_english(language):
         return CHILD
     spaced = is_spaced(language) or language_code(language or "") == "ko"  # who reads Korean reads words

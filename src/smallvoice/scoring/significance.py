@@ -29,6 +29,8 @@ FEW_UNITS = 10
 MOST_UNITS = 2_000
 """More units than these are put together at random into so many before they are drawn: the draws are then as good."""
 
+ALIKE = 1e-9
+"""A standard error under that is what rounding leaves of none."""
 _CELLS = 2_000_000
 """Draws held at once, about 50 MB with their weights."""
 
@@ -94,9 +96,12 @@ def change(table: NDArray[np.int64], resamples: int, seed: int, confidence: floa
     estimate = _Jackknife(units, confidence)
     relative = rate_b / rate_a - 1 if errors_a else None
     ratio = estimate.of_positive(_ratio, lost=2) if errors_a else None
+    points = estimate.of(lambda sums: _rate(sums, 2) - _rate(sums, 0))
+    if len(units) > 1 and (units[:, :2] == units[:, 2:]).all():  # nobody differs: which is no evidence of a difference
+        points, ratio = (0.0, 0.0), (1.0, 1.0) if errors_a else None
     return Change(
         absolute=rate_b - rate_a,
-        absolute_interval=estimate.of(lambda sums: _rate(sums, 2) - _rate(sums, 0)),
+        absolute_interval=points,
         relative=relative,
         relative_interval=None if ratio is None else (ratio[0] - 1, ratio[1] - 1),
         interval_a=estimate.of_positive(lambda sums: _rate(sums, 0)),
@@ -179,11 +184,13 @@ class _Jackknife:
         return estimate - half, estimate + half
 
     def spread(self, function: Callable[[Counts], Counts]) -> float | None:
-        """The jackknife's standard error; None for one speaker, or where one cannot be left out."""
+        """The jackknife's standard error; None for one speaker, where one cannot be left out, or where all are alike:
+        six children who say one word each, all of them wrong, do not make it certain that every child does."""
         others = function(self.without)
         if self.size < 2 or not np.isfinite(others).all():
             return None
-        return math.sqrt((self.size - 1) / self.size * float(np.square(others - others.mean()).sum()))
+        found = math.sqrt((self.size - 1) / self.size * float(np.square(others - others.mean()).sum()))
+        return found if found > ALIKE else None
 
     def of_positive(self, function: Callable[[Counts], Counts], lost: int = 1) -> Interval:
         """The same of what cannot be negative, by way of the logarithm; None where it is 0.
@@ -198,9 +205,9 @@ class _Jackknife:
         estimate = float(function(self.sums))
         if not estimate > 0:
             return None
-        if found := self.of(logarithm, lost):  # where no speaker differs, rounding must not leave the estimate outside
+        if found := self.of(logarithm, lost):
             low, high = (math.exp(min(end, _LARGEST)) for end in found)
-            return min(estimate, low), max(estimate, high)
+            return low, high
         plain = self.of(function, lost)
         return None if plain is None else (max(0.0, plain[0]), plain[1])
 

@@ -63,11 +63,11 @@ def _two(rows: list[Row], a: Scored, b: Scored, evaluate: EvaluateRecipe) -> dic
 
 
 def _holm(probabilities: list[float | None]) -> list[float | None]:
-    """Each p times the number of those that are not smaller, rising with p; None stays None."""
+    """Each p times the number of those that are not smaller, rising with p; None stays None, and was asked too."""
     known = sorted((p, place) for place, p in enumerate(probabilities) if p is not None)
     adjusted: list[float | None] = [None] * len(probabilities)
     highest = 0.0
     for rank, (p, place) in enumerate(known):
-        highest = max(highest, min(1.0, p * (len(known) - rank)))
+        highest = max(highest, min(1.0, p * (len(probabilities) - rank)))
         adjusted[place] = highest
     return adjusted

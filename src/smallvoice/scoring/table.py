@@ -65,7 +65,8 @@ def comparison_table(comparison: dict[str, Any]) -> Table:
         table.add_row(f"age {group['group']}: {size}", *_cells(group["normalised"], compared))
     table.add_section()
     for name, block in comparison["retention"].items():
-        table.add_row(f"other speech, {escape(name)}: {block['a']['words']:,} words", *_cells(block))
+        words = block.get("words", block["a"]["words"])
+        table.add_row(f"other speech, {escape(name)}: {words:,} words", *_cells(block))
     return table
 
 

@@ -13,10 +13,10 @@ FEW_SPEAKERS = 5
 MORE_LOOPS = 0.01
 """So much larger a share of utterances that loop is held against a model."""
 RULE = (
-    "Better or worse: the interval of the change of normalised WER excludes zero, with more than "
-    f"{FEW_SPEAKERS} known speakers. Better but: a compared group of more than {FEW_SPEAKERS} speakers is worse by the "
-    f"same rule, the share of utterances that loop rises by more than {100 * MORE_LOOPS:g} point and one, or speech of "
-    "another kind loses more than the recipe allows. Else no evidence of a difference."
+    "Better or worse: the intervals of the change of normalised WER, in points and relative, exclude zero, with "
+    f"more than {FEW_SPEAKERS} known speakers. Better but: a compared group of more than {FEW_SPEAKERS} speakers is "
+    f"worse by the same rule, the share of utterances that loop rises by more than {100 * MORE_LOOPS:g} point and one, "
+    "or speech of another kind loses more than the recipe allows. Else no evidence of a difference."
 )
 
 DEFINITION = (
@@ -52,7 +52,7 @@ def verdict(
     absolute, relative = normalised["absolute"], normalised["relative"]
     if relative["change"] is not None:
         parts.append(f"{wording.signed_percent(relative['change'])} relative")
-    if absolute["interval"] is not None:  # the one that decides
+    if absolute["interval"] is not None:
         confidence = f"{100 * bootstrap['confidence']:g} %"
         shown = f"{wording.points(absolute['change'])} points, {confidence} interval"
         parts.append(f"{shown} {wording.interval(absolute['interval'], 1)}")
@@ -74,16 +74,32 @@ def verdict(
 def _outcome(normalised: dict[str, Any], bootstrap: dict[str, Any]) -> tuple[str, str]:
     if normalised["absolute"]["change"] is None:
         return "no evidence", "there is no reference word to score"
-    bounds = normalised["absolute"]["interval"]
-    if bounds is None:
+    if normalised["absolute"]["interval"] is None:
         return "no evidence", f"nothing is claimed, {bootstrap['why_no_interval'] or 'no interval could be drawn'}"
-    if bounds[0] <= 0 <= bounds[1]:
-        return "no evidence", "no evidence of a difference, the interval holds zero"
-    direction = "better" if bounds[1] < 0 else "worse"
+    direction = _direction(normalised)
+    if direction is None:
+        which = "" if _holds_zero(normalised["absolute"]["interval"]) else " of the relative change"
+        return "no evidence", f"no evidence of a difference, the interval{which} holds zero"
     if bootstrap["speakers"] <= FEW_SPEAKERS:  # rows without one may all be one voice
         known = wording.count(bootstrap["speakers"], "known speaker") if bootstrap["speakers"] else "no known speaker"
         return "no evidence", f"{direction} on these, which with {known} is no evidence for others"
     return direction, f"{direction}, the interval excludes zero"
+
+
+def _direction(normalised: dict[str, Any]) -> str | None:
+    """`better` or `worse` where both intervals say so, that of points and, if there is one, that of the ratio.
+
+    Of few speakers they often differ, and a page that shows either must not contradict what is claimed.
+    """
+    bounds = normalised["absolute"]["interval"]
+    relative = normalised["relative"]["interval"]
+    if bounds is None or _holds_zero(bounds) or (relative is not None and _holds_zero(relative)):
+        return None
+    return "better" if bounds[1] < 0 else "worse"
+
+
+def _holds_zero(bounds: Sequence[float]) -> bool:
+    return bounds[0] <= 0 <= bounds[1]
 
 
 def group_buts(grouping: str, groups: Sequence[dict[str, Any]], fewest: int) -> list[str]:
@@ -98,9 +114,7 @@ def group_buts(grouping: str, groups: Sequence[dict[str, Any]], fewest: int) -> 
         f"{grouping} {group['group']} is worse "
         f"({wording.percent(block['a']['wer'])} → {wording.percent(block['b']['wer'])})"
         for group in groups
-        if (block := group["normalised"])["absolute"]["interval"] is not None
-        and block["absolute"]["interval"][0] > 0
-        and group["speakers"] >= max(fewest, FEW_SPEAKERS + 1)
+        if _direction(block := group["normalised"]) == "worse" and group["speakers"] >= max(fewest, FEW_SPEAKERS + 1)
     ]
 
 
