@@ -17,6 +17,7 @@ from smallvoice import judging, machine, verbs
 from smallvoice import recipe_file as recipes
 from smallvoice.corpus.utterance import open_corpus
 from smallvoice.errors import InputError, RecipeError
+from smallvoice.languages import caps_key
 from smallvoice.model import tuned, weights
 from smallvoice.recipe import CorpusRecipe, EvaluateRecipe, Recipe, RetentionRecipe
 from smallvoice.reporting.card import write_card
@@ -93,7 +94,13 @@ class _Run:
         others = [self._prepare_retention(one) for one in recipe.evaluate.retention if tested]
         recipes.dump(recipe, folder.recipe)  # not before: where one is refused, that of what is there stays
         rule = recipe.evaluate
-        asked = [rule.split, rule.select, rule.columns, recipes.as_dict(recipe.decode)]
+        asked = [
+            rule.split,
+            rule.select,
+            rule.columns,
+            recipes.as_dict(recipe.decode),
+            *caps_key(recipe.corpus.language),
+        ]
         model = weights.fingerprint(recipe.model.base)
         if not tested:
             self._train_stage(prepared, model)

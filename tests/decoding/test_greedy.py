@@ -16,6 +16,7 @@ from smallvoice.decoding.banned import Banned
 from smallvoice.decoding.decoder import Decoder
 from smallvoice.decoding.engine import token_cap
 from smallvoice.decoding.torch_engine import TorchEngine, greedy
+from smallvoice.languages import caps_key
 from smallvoice.model import weights
 from smallvoice.model import window as windows
 from smallvoice.model.prompt import prefix_ids
@@ -39,6 +40,15 @@ def test_cap_grows_with_duration_and_fits_the_decoder() -> None:
     assert token_cap(0.0, recipe, 448, 4) == 10
     assert token_cap(2.1, recipe, 448, 4) == 21
     assert token_cap(1000.0, recipe, 448, 4) == 444
+    assert token_cap(1.0, recipe, 448, 4, "en") == token_cap(1.0, recipe, 448, 4)
+    assert caps_key("en") == caps_key(None) == [] != caps_key("ka"), (
+        "what was decoded before keeps its key, or must not"
+    )
+    assert (
+        token_cap(1.0, recipe, 448, 4, "en")
+        < token_cap(1.0, recipe, 448, 4, "hi")
+        < token_cap(1.0, recipe, 448, 4, "ka")
+    )
 
 
 def test_capped_is_told_from_ended(tiny_models: dict[str, Path]) -> None:

@@ -98,6 +98,9 @@ def test_folders_that_are_not_entered_are_said(tmp_path: Path, monkeypatch: pyte
         "closed": "a folder that may not be read",
         "linked": "a link to another folder, which is not followed: name that one",
     }
+    assert tmp_path / "all" / "closed" / "a.wav" not in [work.source for work in found], "only its name can be seen"
+    with pytest.raises(InputError, match="closed: a folder that may not be read"):
+        recordings.find([tmp_path / "all" / "closed"], None)
 
 
 def test_a_full_disk_ends_it(model: str, tmp_path: Path, heard: list[Heard], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,6 +242,39 @@ def test_a_loop_that_no_draw_ends_is_written_once(text: str, seconds: list[float
     assert long_form._guarded(engine, np.zeros(16_000, np.float32), "en", plain) == long_form._Guarded(plain)
     without = Decoded(text, 9, -0.2, capped=True)
     assert long_form._once(without) == without, "no words, nothing to go by"
+
+
+@pytest.mark.parametrize(("seconds", "parts"), [(9.0, 3), (4.0, 2), (1.5, 1)])
+def test_a_text_that_fills_the_decoder_is_heard_in_parts(seconds: float, parts: int) -> None:
+    """Of a language that takes so many tokens; the parts are cut where nobody speaks."""
+    rng = np.random.default_rng(0)
+    waveform = rng.standard_normal(round(16_000 * seconds)).astype(np.float32)
+    middle = round(0.45 * len(waveform))
+    waveform[middle - 1_600 : middle + 1_600] = 0.0
+    asked: list[int] = []
+
+    def decode(waveforms: list[np.ndarray], *_: object, **__: object) -> list[Decoded]:
+        asked.extend(map(len, waveforms))
+        return [Decoded(f"w{len(one)}", 9, -0.2, capped=len(one) > 64_000, full=len(one) > 64_000) for one in waveforms]
+
+    engine: Any = SimpleNamespace(decode=decode)
+    full = Decoded("whole", 444, -0.2, capped=True, full=True)
+    found = list(long_form._parts(engine, (100, 100 + len(waveform)), waveform, "ka", full))
+    assert len(found) == parts
+    spans = [span for span, _ in found]
+    assert spans[0][0] == 100 and spans[-1][1] == 100 + len(waveform)
+    assert all(before[1] == after[0] for before, after in pairwise(spans))
+    if parts > 1:
+        assert any(abs(last - 100 - middle) < 1_600 for _, last in spans)
+        assert [guarded.decoded.text for _, guarded in found] == [f"w{last - first}" for first, last in spans]
+    looping = replace(full, text="bear " * 40)
+    assert len(list(long_form._parts(engine, (0, len(waveform)), waveform, "en", looping))) == 1
+
+
+def test_a_sentence_of_letters_of_three_bytes_is_no_loop() -> None:
+    text = "ყველა ადამიანი იბადება თავისუფალი და თანასწორი თავისი ღირსებითა და უფლებებით. მათ მინიჭებული აქვთ გონება"
+    assert not long_form.loops(Decoded(text, 90, -0.2, capped=False))
+    assert long_form.loops(Decoded("ყველა ადამიანი " * 8, 90, -0.2, capped=False))
 
 
 def test_a_loop_leaves_spaces_as_they_are() -> None:

@@ -102,6 +102,14 @@ def test_tokens_become_words() -> None:
     tokens = tokenizer.encode(" 나는 학교에서 재미있는", add_special_tokens=False)
     words = [tokenizer.decode(tokens[first:last]) for first, last, _ in split(tokenizer, tokens, "ko")]
     assert words == [" 나는", " 학교에서", " 재미있는"]
+    half = tokenizer.convert_tokens_to_ids("ĠÕ")  # a space and the first byte of a letter, which no other follows
+    tokens = [*tokenizer.encode(" a big", add_special_tokens=False), half, 3000, 3227]
+    words = [tokenizer.decode(tokens[first:last]) for first, last, _ in split(tokenizer, tokens, "en")]
+    assert words == [" a", " big", " \ufffd", " dog", " sat"]
+    halves = tokenizer.convert_tokens_to_ids(["ĠðŁ", "ĺ"])  # of an emoji of four bytes
+    tokens = [*tokenizer.encode(" a big", add_special_tokens=False), *halves, 3000, 3227]
+    words = [tokenizer.decode(tokens[first:last]) for first, last, _ in split(tokenizer, tokens, "en")]
+    assert words[:2] == [" a", " big"] and words[-2:] == [" dog", " sat"] and len(words) == 5
 
 
 @needs_weights("openai/whisper-tiny.en")
@@ -269,9 +277,54 @@ def test_files_of_another_model_are_not_taken_for_done(
     model, source = str(tiny_models["english"]), [recordings / "a.wav"]
     using.transcribe(source, model, out=tmp_path, formats=("srt",))
     using.transcribe(source, model, out=tmp_path, beams=2)
-    (tmp_path / "a.srt").write_text("of the first")
+    first = (tmp_path / "a.srt").stat().st_ino
     using.transcribe(source, model, out=tmp_path, beams=2, formats=("srt",))
-    assert (tmp_path / "a.srt").read_text() != "of the first"
+    assert (tmp_path / "a.srt").stat().st_ino != first
+
+
+def test_what_somebody_has_put_right_stays(
+    tiny_models: dict[str, Path], recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("faster_whisper")
+    model, source = str(tiny_models["english"]), [recordings / "a.wav"]
+    using.transcribe(source, model, out=tmp_path, formats=("textgrid",))
+    (tmp_path / "a.TextGrid").write_text("hours of work")
+    assert using.transcribe(source, model, out=tmp_path, formats=("textgrid",))["skipped"] == 1
+    with pytest.raises(InputError, match="1 of 1"):
+        using.transcribe(source, model, out=tmp_path, beams=2, formats=("textgrid",))
+    assert "somebody has changed it" in " ".join(capsys.readouterr().err.split())
+    assert (tmp_path / "a.TextGrid").read_text() == "hours of work"
+
+
+def test_cut_off_between_two_formats_nothing_is_taken_for_somebodys(
+    tiny_models: dict[str, Path], recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("faster_whisper")
+    model, source = str(tiny_models["english"]), [recordings / "a.wav"]
+    using.transcribe(source, model, out=tmp_path, formats=("srt",))
+
+    def stop(_: Transcript) -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setitem(writers.FORMATS, "vtt", stop)  # after srt
+        with pytest.raises(KeyboardInterrupt):
+            using.transcribe(source, model, out=tmp_path, beams=2, formats=("srt", "vtt"))
+    assert using.transcribe(source, model, out=tmp_path, beams=2, formats=("srt", "vtt"))["transcribed"] == 1
+
+
+def test_other_formats_leave_the_table_of_readings_alone(
+    tiny_models: dict[str, Path], recordings: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("faster_whisper")
+    model = str(tiny_models["english"])
+    (tmp_path / "passage.txt").write_text("one two three")
+    out = tmp_path / "out"
+    using.transcribe([recordings], model, out=out, read_text=tmp_path / "passage.txt")
+    before = (out / "reading-aloud.csv").read_text()
+    assert before.count("\n") == 4
+    found = using.transcribe([recordings / "a.wav"], model, out=out, formats=("srt",))
+    assert "readings" not in found and (out / "reading-aloud.csv").read_text() == before
 
 
 def test_nobodys_own_files_are_written_over(

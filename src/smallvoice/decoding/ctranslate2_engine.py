@@ -13,7 +13,7 @@ import torch
 from smallvoice.decoding.engine import Decoded, by_window, frames_at_once, in_order, token_cap
 from smallvoice.decoding.word_times import SECONDS_PER_POSITION, Word, token_starts, words_of
 from smallvoice.model import window as windows
-from smallvoice.model.device import describe
+from smallvoice.model.device import describe, no_room_as_error
 from smallvoice.model.features import FRAMES_PER_SECOND, SAMPLE_RATE
 from smallvoice.model.prompt import prefix_ids
 from smallvoice.model.weights import Whisper
@@ -31,9 +31,10 @@ class CTranslate2Engine:
         self.device = torch.device("cuda" if ctranslate2.get_cuda_device_count() else "cpu")
         _, self.batch_frames = frames_at_once(self.device, whisper.network.config)
         ctranslate2.set_random_seed(0)  # draws are those of one sequence: the same calls give the same
-        self._model = ctranslate2.models.Whisper(
-            str(folder), device=self.device.type, intra_threads=torch.get_num_threads()
-        )
+        with no_room_as_error(self.device):
+            self._model = ctranslate2.models.Whisper(
+                str(folder), device=self.device.type, intra_threads=torch.get_num_threads()
+            )
 
     def num_frames(self, duration_s: float) -> int:
         """The window of an utterance, in log-mel frames."""
@@ -62,7 +63,7 @@ class CTranslate2Engine:
         for part in places:
             these = [waveforms[place] for place in part]
             durations_s = [len(waveform) / SAMPLE_RATE for waveform in these]
-            caps = [token_cap(duration_s, self.recipe, positions, len(prefix)) for duration_s in durations_s]
+            caps = [token_cap(duration_s, self.recipe, positions, len(prefix), language) for duration_s in durations_s]
             encoded = self._encode(these)
             results = self._generate(encoded, prefix, caps, beams, temperature)
             for row, ((tokens, _), cap) in enumerate(zip(results, caps, strict=True)):
@@ -75,7 +76,8 @@ class CTranslate2Engine:
                 results = [one if not one[0] else other for one, other in zip(first, results, strict=True)]
             texts = [tokens for tokens, _ in results]
             timed = self._words(encoded, prefix, texts, durations_s, language) if words else [None] * len(part)
-            found += [self._decoded(*row) for row in zip(results, caps, timed, strict=True)]
+            most = positions - len(prefix)
+            found += [self._decoded(*row, most) for row in zip(results, caps, timed, strict=True)]
         return in_order(found, places)
 
     def detect(self, waveforms: list[np.ndarray]) -> list[str]:
@@ -94,10 +96,11 @@ class CTranslate2Engine:
         generation = self.whisper.generation
         return generation.eos_token_id not in (generation.begin_suppress_tokens or [])
 
-    def _decoded(self, result: tuple[list[int], float], cap: int, words: list[Word] | None) -> Decoded:
+    def _decoded(self, result: tuple[list[int], float], cap: int, words: list[Word] | None, most: int) -> Decoded:
         tokens, logprob = result
         text = self.whisper.tokenizer.decode(tokens, skip_special_tokens=True)
-        return Decoded(" ".join(text.split()), len(tokens), logprob, capped=len(tokens) >= cap, words=words)
+        capped, full = len(tokens) >= cap, len(tokens) >= most
+        return Decoded(" ".join(text.split()), len(tokens), logprob, capped=capped, full=full, words=words)
 
     def _encode(self, waveforms: list[np.ndarray]) -> ctranslate2.StorageView:
         """The encoder's output for utterances of one window."""

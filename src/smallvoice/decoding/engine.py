@@ -15,6 +15,7 @@ from transformers import WhisperConfig
 from smallvoice.corpus.audio import decode_flac
 from smallvoice.corpus.utterance import Utterance
 from smallvoice.decoding.word_times import Word
+from smallvoice.languages import tokens_beside_english
 from smallvoice.model.features import SAMPLE_RATE
 from smallvoice.recipe import DecodeRecipe
 
@@ -53,13 +54,18 @@ class Decoded:
     """Mean natural-log probability of the tokens, the end token included."""
     capped: bool
     """The token cap ended it: the model would have gone on."""
+    full: bool = False
+    """And that cap was all that the decoder holds."""
     words: list[Word] | None = None
     """Where they were asked for; times in seconds from the start of the audio."""
 
 
-def token_cap(duration_s: float, recipe: DecodeRecipe, max_positions: int, prefix: int) -> int:
-    """New tokens allowed: it grows with duration, so that a loop cannot fill the decoder's 448 positions."""
-    return min(recipe.tokens_base + math.ceil(recipe.tokens_per_s * duration_s), max_positions - prefix)
+def token_cap(
+    duration_s: float, recipe: DecodeRecipe, max_positions: int, prefix: int, language: str | None = None
+) -> int:
+    """New tokens allowed: they grow with duration, so that a loop in a short clip ends soon."""
+    rate = recipe.tokens_per_s * tokens_beside_english(language)
+    return min(recipe.tokens_base + math.ceil(rate * duration_s), max_positions - prefix)
 
 
 class Engine(Protocol):

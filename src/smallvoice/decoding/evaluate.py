@@ -19,7 +19,7 @@ from smallvoice.decoding import silence
 from smallvoice.decoding.engine import Decoded, Engine, decode_utterances
 from smallvoice.decoding.models import Model, open_model
 from smallvoice.errors import InputError
-from smallvoice.languages import language_code
+from smallvoice.languages import caps_key, language_code
 from smallvoice.recipe import DecodeRecipe, EvaluateRecipe
 from smallvoice.reporting.privacy import source_name
 from smallvoice.run_folder import RunFolder
@@ -88,10 +88,10 @@ def evaluate(
     path = run.hypotheses(model.system, split)
     if not replacing:
         _require_same_model(model, run, split)
-    key = digest(corpus.facts["key"], split, select, asdict(decode), asdict(model.window), language, scoring.columns)
-    partial = _Partial(path, digest(key, model.key))
+    how = [asdict(decode), asdict(model.window), language, scoring.columns, *caps_key(language)]
+    partial = _Partial(path, digest(digest(corpus.facts["key"], split, select, *how), model.key))
     continued, synthetic = bool(partial.rows), corpus.facts["synthetic"]
-    left = (utterance for utterance in utterances if utterance.id not in partial.rows)
+    left = (one for one in utterances if one.id not in partial.rows)
     report(len(partial.rows), total)
     started = time.monotonic()
     for batch in decode_utterances(left, engine, language, decode.batch_size):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -68,7 +68,8 @@ def transcribe(
         waveforms = [as_float(np.asarray(samples[first:last])) for first, last in batch]
         decoded = engine.decode(waveforms, language, words=True)
         for span, waveform, one in zip(batch, waveforms, decoded, strict=True):
-            segments.append(_segment(span, heard.spoken, _guarded(engine, waveform, language, one)))
+            for part, guarded in _parts(engine, span, waveform, language, one):
+                segments.append(_segment(part, heard.spoken, guarded))
         forget(samples)
         done_s += sum(map(_length_s, batch))
         report(done_s, whole_s)
@@ -86,6 +87,23 @@ class _Guarded:
     decoded: Decoded
     temperature: float = 0.0
     doubtful: bool = False
+
+
+def _parts(
+    engine: Engine, span: speech.Span, waveform: np.ndarray, language: str | None, decoded: Decoded
+) -> Iterator[tuple[speech.Span, _Guarded]]:
+    """A stretch and its text; where the decoder has no room for it, that of its halves, parted where it is softest.
+
+    Twenty seconds of Georgian are twice as many tokens as it holds.
+    """
+    middle = speech.softest(waveform) if decoded.full and not _repeats(decoded) else 0
+    if not middle:
+        yield span, _guarded(engine, waveform, language, decoded)
+        return
+    halves = waveform[:middle], waveform[middle:]
+    spans = (span[0], span[0] + middle), (span[0] + middle, span[1])
+    for one, half, text in zip(spans, halves, engine.decode([*halves], language, words=True), strict=True):
+        yield from _parts(engine, one, half, language, text)
 
 
 def _guarded(engine: Engine, waveform: np.ndarray, language: str | None, decoded: Decoded) -> _Guarded:
@@ -142,11 +160,11 @@ def _placed(word: Word, spoken: list[tuple[float, float]]) -> Word:
 
 def loops(decoded: Decoded) -> bool:
     """Whether a text repeats itself, or had to be cut off."""
-    return (
-        decoded.capped
-        or compression_ratio(decoded.text) > COMPRESSION_RATIO
-        or _rattle(decoded.words or []) is not None
-    )
+    return decoded.capped or _repeats(decoded)
+
+
+def _repeats(decoded: Decoded) -> bool:
+    return compression_ratio(decoded.text) > COMPRESSION_RATIO or _rattle(decoded.words or []) is not None
 
 
 def _rattle(words: list[Word], begin: int = 0) -> tuple[range, int] | None:

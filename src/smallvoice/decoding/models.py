@@ -17,7 +17,7 @@ from smallvoice.model.prompt import allow_empty_text
 from smallvoice.model.weights import Whisper
 from smallvoice.model.window import FULL_WINDOW
 from smallvoice.recipe import DecodeRecipe, WindowRecipe
-from smallvoice.run_folder import RunFolder
+from smallvoice.run_folder import LOCAL_BASE, RunFolder
 from smallvoice.storage import file_digest
 
 log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class Model:
             except WeightsError as error:
                 log.warning("The language is guessed by the tuned weights, which may be worse at it: %s", error)
                 return own.detect(waveforms)
-            whisper.network.to(device.best_device())
+            device.to_best_device(whisper.network)
             self._base = TorchEngine(whisper, FULL_WINDOW, own.recipe)
         return self._base.detect(waveforms)
 
@@ -119,19 +119,22 @@ def open_model(name: str, runtime: str | None = None) -> Model:
     """
     if runtime not in (None, *RUNTIMES):
         raise RecipeError(f"--runtime {runtime}: not known. There are: {', '.join(RUNTIMES)}.")
-    folder = Path(name).expanduser()
-    converted = (folder / "model.bin").is_file()
+    folder = weights.folder_of(name)
+    converted = folder is not None and (folder / "model.bin").is_file()
     if runtime == CTRANSLATE2 and not converted:
         raise RecipeError(
             f"{name} is no CTranslate2 folder. Make one: smallvoice export {name} --to ctranslate2 --precision int8"
         )
-    if not converted and folder.is_dir() and (result := _tuned_in(folder)):
+    if folder and not converted and (result := _tuned_in(folder)):
         return _tuned(result)
-    whisper = weights.load(name)
+    whisper = weights.load(str(folder or name))
     parameters = adapt.ParameterCount(0, adapt.count_parameters(whisper.network).total)
-    facts = tuned.read(folder) if converted else None
+    facts = tuned.read(folder) if folder and converted else None
     there = converted and runtime != TORCH and (runtime == CTRANSLATE2 or facts is not None)
-    whisper.network.to("meta" if there else device.best_device())
+    if there:
+        whisper.network.to("meta")
+    else:
+        device.to_best_device(whisper.network)
     return Model(
         whisper=replace(whisper, name=facts.base) if facts else whisper,
         window=facts.window if facts else FULL_WINDOW,
@@ -166,7 +169,7 @@ def _tuned(folder: Path) -> Model:
     recipe = recipes.load(run.recipe) if run.recipe.is_file() else None
 
     def base() -> Whisper:
-        whisper = weights.load(recipe.model.base if recipe and name == weights.LOCAL else name)
+        whisper = weights.load(recipe.model.base if recipe and name == LOCAL_BASE else name)
         if recipe and whisper.name != name:
             raise InputError(f"{folder}: this adapter belongs to {name}, and its run's recipe names {whisper.name}.")
         return whisper
@@ -174,7 +177,7 @@ def _tuned(folder: Path) -> Model:
     whisper, parameters = saving.load(folder, base)
     if facts and facts.knows_silence:
         allow_empty_text(whisper.generation)
-    whisper.network.to(device.best_device())
+    device.to_best_device(whisper.network)
     return Model(
         whisper=whisper,
         window=facts.window if facts else FULL_WINDOW,

@@ -58,7 +58,10 @@ def find(sources: list[Path], out: Path | None) -> list[Work]:
     found: dict[str, Work] = {}
     problems = []
     for source in sources:
-        if source.is_dir():
+        if source.is_dir() and not _entered(source):
+            works = []
+            problems.append(f"{source}: a folder that may not be read.")
+        elif source.is_dir():
             files = _audio_in(source)
             works = [_work(file, file.relative_to(source), out, _problem(file)) for file in files]
             works += [_work(place, place.relative_to(source), out, why) for place, why in _not_entered(source)]
@@ -82,8 +85,13 @@ def _work(file: Path, below: Path, out: Path | None, problem: str | None = None)
 
 def _audio_in(folder: Path) -> list[Path]:
     """Files that are audio by their name; not what macOS keeps beside them, `._a.wav`."""
-    files = (file for file in folder.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES)
+    files = (file for file in folder.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES and _entered(file.parent))
     return sorted(file for file in files if not file.name.startswith("._") and not file.is_dir())
+
+
+def _entered(folder: Path) -> bool:
+    """Whether its files can be looked at; of some folders one may see the names alone."""
+    return os.access(folder, os.R_OK | os.X_OK)
 
 
 def _not_entered(folder: Path) -> Iterator[tuple[Path, str]]:
@@ -93,7 +101,7 @@ def _not_entered(folder: Path) -> Iterator[tuple[Path, str]]:
             if path.is_symlink():
                 if not path.resolve().is_relative_to(folder.resolve()):
                     yield path, "a link to another folder, which is not followed: name that one"
-            elif not os.access(path, os.R_OK | os.X_OK):
+            elif not _entered(path):
                 yield path, "a folder that may not be read"
 
 

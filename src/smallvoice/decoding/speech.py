@@ -51,6 +51,9 @@ of 0.4 s the detector missed 8."""
 LEAST_S = 0.05
 """Nobody says anything in less."""
 
+PART_S = 1.0
+"""Nothing shorter is left of a stretch that is parted."""
+
 Span = tuple[int, int]
 """First sample, and the one after the last."""
 
@@ -97,6 +100,15 @@ def _may_be_speech(samples: Int16) -> bool:
     loudest, contrast = levels.max(), np.percentile(levels, 95) - np.percentile(levels, 10)
     cut = len(samples) < CUT_S * SAMPLING_RATE and loudest > CUT_DB
     return bool(cut or (loudest > LOUDEST_DB and contrast > CONTRAST_DB))
+
+
+def softest(waveform: Float) -> int:
+    """The sample at which a stretch is parted, its softest moment between a third and two thirds; 0 if too short."""
+    hops = len(waveform) // HOP
+    if hops < 3 * PART_S * SAMPLING_RATE // HOP:
+        return 0
+    powers = np.convolve((waveform[: hops * HOP].reshape(-1, HOP) ** 2).mean(axis=1), np.ones(9) / 9, "same")
+    return (hops // 3 + int(powers[hops // 3 : 2 * hops // 3].argmin())) * HOP + HOP // 2
 
 
 def _levels(samples: Int16) -> NDArray[np.float64]:

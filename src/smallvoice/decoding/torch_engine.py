@@ -72,14 +72,15 @@ class TorchEngine:
         positions = network.config.max_target_positions - int(words)  # the pass that finds times adds the end token
         places = by_window(waveforms, self, self._encoded_frames)
         durations_s = [len(waveforms[place]) / SAMPLE_RATE for part in places for place in part]
-        caps = [token_cap(duration_s, self.recipe, positions, len(prefix)) for duration_s in durations_s]
+        caps = [token_cap(duration_s, self.recipe, positions, len(prefix), language) for duration_s in durations_s]
         states = self._encoded(waveforms, places)
         search = (Decoder(network, states), prefix, caps, self._banned)
         if self.recipe.beams == 1 or temperature:
             tokens, logprobs = greedy(*search, temperature)
         else:
             tokens, logprobs = beam_search(*search, self.recipe.beams)
-        decoded = [self._decoded(row, logprob) for row, logprob in zip(tokens, logprobs, strict=True)]
+        most = positions - len(prefix)
+        decoded = [self._decoded(row, logprob, most) for row, logprob in zip(tokens, logprobs, strict=True)]
         if words:
             timed = self._words(states, prefix, tokens, durations_s, language)
             decoded = [replace(one, words=found) for one, found in zip(decoded, timed, strict=True)]
@@ -111,11 +112,12 @@ class TorchEngine:
             timed += word_times(self.whisper, part, prefix, texts[these], durations_s[these], language)
         return timed
 
-    def _decoded(self, tokens: list[int], logprob: float) -> Decoded:
+    def _decoded(self, tokens: list[int], logprob: float, most: int) -> Decoded:
         ended = bool(tokens) and tokens[-1] == self.whisper.generation.eos_token_id
         text = self.whisper.tokenizer.decode(tokens, skip_special_tokens=True)
-        num_tokens = len(tokens) - ended
-        return Decoded(" ".join(text.split()), num_tokens, logprob / max(1, len(tokens)), capped=not ended)
+        num_tokens, mean = len(tokens) - ended, logprob / max(1, len(tokens))
+        full = not ended and num_tokens == most
+        return Decoded(" ".join(text.split()), num_tokens, mean, capped=not ended, full=full)
 
 
 def greedy(

@@ -17,7 +17,7 @@ from smallvoice.decoding.models import Model, open_model
 from smallvoice.decoding.recordings import Identity, Work, held
 from smallvoice.decoding.writers import Transcript
 from smallvoice.errors import InputError, RecipeError, SmallvoiceError, require
-from smallvoice.languages import language_code
+from smallvoice.languages import caps_key, language_code
 from smallvoice.recipe import DecodeRecipe
 from smallvoice.scoring.read_aloud import VERSION, assess, has_words, seconds_read
 from smallvoice.storage import SCHEMA_VERSION, digest, no_space_as_error, read_text
@@ -123,18 +123,22 @@ class Transcriber:
                 transcript = self.transcribe(load_16k(file, name=work.name).samples, report)
                 self._read(transcript)
                 return Done(work.name, transcript, reading=transcript.facts.get("reading"), made=True)
-            files, key = transcript_files.place(work.target, recording, self._taken), self._key(recording)
+            files = transcript_files.place(work.target, recording, self._taken)
+            key = self._key(recording, self.language or files.kept.get("language"))
             self._taken.add(files.out)
-            reading = files.kept.get("reading")
             if files.has(key, self.formats) and not self._to_read(files.kept):
-                reading = reading if self.passage is not None else None
-                return Done(work.name, files.transcript(key), files.out, reading)
-            files.require_ours(self.formats)
+                return Done(work.name, files.transcript(key), files.out, self._reading(files.kept))
+            files.require_ours(key, self.formats)
             transcript = files.transcript(key) or self.transcribe(load_16k(file, name=work.name).samples, report)
+            key = self._key(recording, transcript.language)
             transcript.facts.update(key=key, recording=asdict(recording))
             self._read(transcript)
             files.write(transcript, self.formats)
-            return Done(work.name, transcript, files.out, transcript.facts.get("reading"), made=True)
+            return Done(work.name, transcript, files.out, self._reading(transcript.facts), made=True)
+
+    def _reading(self, facts: dict[str, Any]) -> dict[str, Any] | None:
+        """What was read of the passage, if one is asked for."""
+        return facts.get("reading") if self.passage is not None else None
 
     def _to_read(self, facts: dict[str, Any]) -> bool:
         """Whether there is a passage, and what was read of it has not been counted."""
@@ -154,12 +158,16 @@ class Transcriber:
             passage=digest(VERSION, self.passage), reading={**reading.as_dict(), "words_read": read}
         )
 
-    def _key(self, recording: Identity) -> str:
-        """What the words depend on: recording, model and options. Not the passage: it is compared afterwards."""
+    def _key(self, recording: Identity, language: str | None) -> str:
+        """What the words depend on: recording, model and options. Not the passage: it is compared afterwards.
+
+        Args:
+            language: as it is given, or was guessed before.
+        """
         decoding = {**self.facts()["decoding"], "batch_size": None}  # which changes nothing
         calibration = self.model.facts.calibration if self.model.facts else None
         sure = asdict(calibration) if calibration else None
-        return digest(self.model.key, decoding, sure, self.language, recording.content)
+        return digest(self.model.key, decoding, sure, self.language, recording.content, *caps_key(language))
 
 
 def _said(error: Exception) -> str:

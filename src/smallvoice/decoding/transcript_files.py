@@ -2,7 +2,8 @@
 
 The JSON holds the whole transcript and is written first, so that every other format is made from it and nothing is
 decoded twice. It lists the formats that are finished (`formats`), and those that smallvoice has written before and
-that are not of this transcript (`older`): both may be written over, and nothing else. It says whose transcript it is by
+that are not of this transcript (`older`): both may be written over where they are as smallvoice left them (`written`,
+their sha256), and nothing else: what somebody has put right in Praat stays. It says whose transcript it is by
 the sha256 of the recording's content, and by a digest of where the recording lies.
 """
 
@@ -22,7 +23,7 @@ from smallvoice.decoding.recordings import Identity
 from smallvoice.decoding.writers import Transcript
 from smallvoice.errors import InputError, SmallvoiceError
 from smallvoice.scoring.read_aloud import TABLE
-from smallvoice.storage import SCHEMA_VERSION, read_json, write_text
+from smallvoice.storage import SCHEMA_VERSION, file_digest, read_json, write_text
 
 _SUFFIXES = "|".join(writers.SUFFIXES.get(name, name) for name in writers.FORMATS)
 _HALF_WRITTEN = re.compile(rf"\..+\.({_SUFFIXES})\.\w{{8}}\.part")
@@ -55,17 +56,23 @@ class Files:
             return None
         return writers.from_json({"schema_version": SCHEMA_VERSION, **self.kept})
 
-    def require_ours(self, formats: list[str]) -> None:
-        """Refuse to write over a file that smallvoice has not written: a reference, an annotation.
+    def require_ours(self, key: str, formats: list[str]) -> None:
+        """Refuse to write over a file that smallvoice has not written, or that somebody has changed since.
 
         Raises:
             InputError: there is one.
         """
-        ours = self._ours()
-        for name in formats:
-            if name not in ours and _file(self.out, name).exists():
+        ours, written = self._ours(), self.kept.get("written", {})
+        for name in sorted(self._missing(key, formats)):
+            path = _file(self.out, name)
+            if not path.exists():
+                continue
+            if name not in ours:
+                raise InputError(f"{path}: is there, and smallvoice has not written it. Take another --out.")
+            if name in written and path.is_file() and file_digest(path) != written[name]:
                 raise InputError(
-                    f"{_file(self.out, name)}: is there, and smallvoice has not written it. Take another --out."
+                    f"{path}: somebody has changed it, and recording, model or options are others now. "
+                    "Take another --out."
                 )
 
     def write(self, transcript: Transcript, formats: list[str]) -> None:
@@ -74,10 +81,13 @@ class Files:
         missing = self._missing(key, formats)
         finished = (set(self.kept.get("formats", [])) if self.kept.get("key") == key else set()) - missing | {"json"}
         older = self._ours() | missing
+        written = {name: digest for name, digest in self.kept.get("written", {}).items() if name not in missing}
+        transcript.facts["written"] = written
         if missing - {"json"}:
             self._write_json(transcript, finished, older - finished)
         for name in sorted(missing - {"json"}):
             write_text(_file(self.out, name), writers.FORMATS[name](transcript))
+            written[name] = file_digest(_file(self.out, name))
         self._write_json(transcript, finished | missing, older - finished - missing)
 
     def _write_json(self, transcript: Transcript, formats: set[str], older: set[str]) -> None:
@@ -136,7 +146,7 @@ def _kept(out: Path) -> dict[str, Any]:
         return {}
     lists = [content.get("formats"), content.get("older", [])]
     ours = all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists)
-    return content if ours and isinstance(content.get("recording", {}), dict) else {}
+    return content if ours and all(isinstance(content.get(name, {}), dict) for name in ("recording", "written")) else {}
 
 
 def remove_half_written(folders: Iterable[Path]) -> None:

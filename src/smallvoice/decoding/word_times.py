@@ -207,11 +207,12 @@ def split(tokenizer: WhisperTokenizer, text: list[int], language: str | None) ->
     scored by characters only because where they stand is not agreed on.
     """
     words: list[tuple[int, int, int]] = []
+    whole = tokenizer.decode(text, clean_up_tokenization_spaces=False)
     first = 0
     for end in range(1, len(text) + 1):
-        piece = tokenizer.decode(text[first:end])
-        if "\ufffd" in piece and end < len(text):
-            continue  # part of a character
+        piece = tokenizer.decode(text[first:end], clean_up_tokenization_spaces=False)
+        if "\ufffd" in piece and not whole.startswith(tokenizer.decode(text[:end], clean_up_tokenization_spaces=False)):
+            continue  # part of a character, which the tokens behind it complete
         mark = bool(piece.strip()) and all(character in _MARKS for character in piece.strip())
         if words and mark and not piece.startswith(" "):
             begin, _, spoken = words[-1]
