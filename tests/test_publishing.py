@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import pty
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from smallvoice import publishing
+from smallvoice import publishing, uploads
 from smallvoice.errors import InputError, RecipeError, SmallvoiceError
 from smallvoice.reporting.card import write_card
 from tests.reporting.example_run import fill
@@ -60,7 +61,8 @@ class Hub:
         if method == "GET" and path == f"/api/models/{REPO}":
             if REPO not in self.private:
                 return 404, {"X-Error-Code": "RepoNotFound"}, {"error": "Repository not found"}
-            return 200, {}, {"id": REPO, "private": self.private[REPO]}
+            files = [{"rfilename": name} for name in self.files]
+            return 200, {}, {"id": REPO, "private": self.private[REPO], "siblings": files}
         if path == "/api/repos/create":
             wish = json.loads(body)
             assert (wish["organization"], wish["name"]) == tuple(REPO.split("/"))
@@ -212,7 +214,7 @@ def test_a_run_goes_into_a_private_repository_without_what_stays_here(hub: Hub, 
 )
 def test_exports_are_known(tmp_path: Path, names: list[str]) -> None:
     folder = write(tmp_path / "export", dict.fromkeys([*names, "README.md", "parity.json", "onnx/parity.json"], b"{}"))
-    items, left = publishing._gather(folder)
+    items, left = uploads.gather(folder)
     assert [item.path for item in items] == sorted([*names, "README.md"])
     assert left == ["onnx/parity.json", "parity.json"]
 
@@ -243,6 +245,30 @@ def test_a_private_repository_stays_private(hub: Hub, run: Path) -> None:
     done = push(hub, run, "--yes", "--public", "--json")
     assert "it stays so" in done.stderr and json.loads(done.stdout)["private"]
     assert hub.private == {REPO: True} and len(hub.files) == 4
+
+
+def test_weights_of_another_form_stand_in_the_way(hub: Hub, run: Path, tmp_path: Path) -> None:
+    push(hub, run, "--yes")
+    push(hub, run, "--yes")
+    whole = write(tmp_path / "whole", {"model.safetensors": safetensors({}), "config.json": b"{}", "README.md": b"# x"})
+    before = dict(hub.files)
+    said = push(hub, whole, "--yes", code=1).stderr
+    assert "me/tuned holds other weights, which this would stand beside: adapter_config.json, adapter_model.saf" in said
+    assert hub.files == before
+
+
+def test_an_export_of_what_was_trained_again_is_refused(run: Path) -> None:
+    trained = hashlib.sha256((run / "adapter" / "adapter_model.safetensors").read_bytes()).hexdigest()
+    facts = json.dumps({"schema_version": 1, "base": "openai/whisper-base", "adapter_sha256": trained}).encode()
+    folder = write(run / "exports" / "ggml-f16", {"ggml-model.bin": b"ggml", "smallvoice.json": facts})
+    assert {item.path for item in uploads.gather(folder)[0]} == {"ggml-model.bin", "smallvoice.json", "README.md"}
+    (run / "adapter" / "adapter_model.safetensors").write_bytes(safetensors({"by": "another training"}))
+    assert "made of an adapter that its run does not have any more" in refusal(folder)
+
+
+def test_an_adapter_whose_base_nobody_has_is_refused(run: Path) -> None:
+    write(run, {"adapter/adapter_config.json": b'{"base_model_name_or_path": "local-model"}'})
+    assert "the adapter's base is a local folder, which nobody else has" in refusal(run)
 
 
 def test_nothing_goes_without_a_yes(hub: Hub, run: Path) -> None:
@@ -319,7 +345,7 @@ def test_a_speakers_name_is_refused_wherever_the_corpus_is_beside(
 def test_what_is_of_a_run_has_its_card(run: Path, place: str) -> None:
     write(run, {"exports/ggml-f16/ggml-model.bin": b"ggml"})
     (run / "adapter" / "README.md").unlink()
-    items, _ = publishing._gather(run / place)
+    items, _ = uploads.gather(run / place)
     assert {item.path: item.content for item in items}["README.md"] == CARD.encode()
     (run / "recipe.yaml").unlink()  # no run any more
     assert "no model card (README.md)" in refusal(run / place)
@@ -346,7 +372,8 @@ def test_a_name_is_found_in_json_however_it_is_escaped(run: Path) -> None:
 
 def test_a_name_of_a_file_or_of_the_repository_counts(run: Path) -> None:
     (run / "corpus" / "speakers.csv").write_text("kind,name\nspeaker,anna\n")
-    assert "The name of the repository: a speaker" in refusal(run, "me/whisper-Anna")
+    for name in ("whisper-Anna", "anna_tuned", "Anna2"):
+        assert "The name of the repository: a speaker" in refusal(run, f"me/{name}")
     write(run, {"adapter/anna.safetensors": ADAPTER["adapter_model.safetensors"]})
     assert "The names of the files: a speaker" in refusal(run)
 
@@ -356,7 +383,7 @@ def test_what_cannot_be_told_from_other_words_is_no_name(run: Path) -> None:
     people = ["Al", "1500", "Lora", "Dev", "whisp", "Child", "Anna"]
     (run / "corpus" / "speakers.csv").write_text("kind,name\n" + "".join(f"speaker,{name}\n" for name in people))
     write(run, {"README.md": b"Al 1500 whisper", "adapter/tokenizer.json": b'{"anna": 1}'})
-    items, _ = publishing._gather(run)
+    items, _ = uploads.gather(run)
     names = publishing._names_of_speakers(run)
     assert names == set(people)
     publishing._look_through(items, REPO, names)
@@ -369,7 +396,7 @@ def test_the_card_of_a_run_names_nobody(tmp_path: Path) -> None:
     run = write(fill(tmp_path / "run"), {f"adapter/{name}": content for name, content in ADAPTER.items()})
     (run / "corpus" / "speakers.csv").write_text("kind,name\nspeaker,anna\nspeaker,0001\nspeaker,child\n")
     write_card(run)
-    items, left = publishing._gather(run)
+    items, left = uploads.gather(run)
     assert {item.path for item in items} == {*ADAPTER, "README.md"} and "hypotheses/" in left
     publishing._look_through(items, REPO, publishing._names_of_speakers(run) or set())
 
@@ -384,7 +411,7 @@ def test_a_path_of_the_home_folder_is_refused(run: Path, monkeypatch: pytest.Mon
 def test_another_path_is_not_of_the_home_folder(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/root")
     write(run, {"README.md": b"/rooted /srv/root/x https://example.org/root"})
-    publishing._look_through(publishing._gather(run)[0], REPO, set())
+    publishing._look_through(uploads.gather(run)[0], REPO, set())
 
 
 def test_folders_and_names_that_are_none(run: Path, tmp_path: Path) -> None:

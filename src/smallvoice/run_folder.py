@@ -24,6 +24,8 @@ from pathlib import Path
 
 FOLDS = "folds.json"
 """In the folder of a run over folds, which is no run itself."""
+LOCAL_BASE = "local-model"
+"""What a base model in a folder is called, whose own name may be that of a school or a child."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smallvoice.errors import InputError, RecipeError, require
+from smallvoice.languages import language_code
 from smallvoice.scoring import read_aloud, wording
 from smallvoice.storage import locked, read_text, write_text
 from smallvoice.terminal import console, progress
@@ -169,6 +170,7 @@ def export(
     precision: str | None = None,
     corpus: Path | None = None,
     out: Path | None = None,
+    language: str | None = None,
     accept_drift: bool = False,
 ) -> dict[str, Any]:
     """A tuned model in the form of another runtime, checked by decoding with it there.
@@ -179,6 +181,7 @@ def export(
         precision: of its weights: `float16`, `int8`, `q5_0`, ...; what is usual if not given.
         corpus: with the clips that it is checked on; the run's own if not given.
         out: the folder for exports; `exports/` in the run if not given.
+        language: of clips that do not say theirs, where neither corpus nor model does; a code or an English name.
         accept_drift: keep it although it writes other words than the model.
 
     Returns:
@@ -191,4 +194,4 @@ def export(
     require("torch", extra="train", why="Exporting")
     from smallvoice.exporting.export import export as run_export
 
-    return run_export(model, to, precision, corpus, out, accept_drift)
+    return run_export(model, to, precision, corpus, out, accept_drift, language_code(language) if language else None)

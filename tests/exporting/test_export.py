@@ -10,6 +10,7 @@ import struct
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,10 +59,27 @@ def test_no_card_is_in_the_way_of_an_export(tiny_models: dict[str, Path], tmp_pa
     (tmp_path / "tuned").mkdir()
     (tmp_path / "tuned" / "README.md").write_bytes(f"---\n{front}\n---\n# M\xfcller's\n".encode("latin-1"))
     model = replace(open_model(str(tiny_models["english"])), result=tmp_path / "tuned")
-    card.write(tmp_path, model, "ggml-f16", None, "whisper.cpp", "test", SimpleNamespace(windows=[]))
+    card.write(tmp_path, model, "ggml-f16", card.Loader("whisper.cpp"), "test", SimpleNamespace(windows=[], refused=[]))
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert text.startswith("---\n{}\n---\n\n# M\ufffdller's\n\n## This form") and front not in text
     assert "writes of clips of test, beside" in text
+
+
+def test_the_card_of_a_form_claims_nothing_of_another(tiny_models: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "tuned").mkdir()
+    front = "license: mit\nmodel-index: [{name: 12 %}]"
+    body = "# M\n\n## Results\n\n12 %.\n\n## Use\n\nBy `evaluate`.\n\n## Limits\n\nMany.\n"
+    (tmp_path / "tuned" / "README.md").write_text(f"---\n{front}\n---\n{body}")
+    facts: Any = SimpleNamespace(knows_silence=True)
+    model = replace(open_model(str(tiny_models["english"])), result=tmp_path / "tuned", facts=facts)
+    loader = card.Loader("whisper.cpp", for_smallvoice=False, silence="ask for it")
+    found: Any = SimpleNamespace(windows=[], refused=["30 s"])
+    card.write(tmp_path, model, "ggml-f16", loader, "dev", found)
+    text = (tmp_path / "README.md").read_text()
+    results = "## Results\n\n*Of the model in torch, at its own window.*\n\n12 %.\n\n"
+    assert text.startswith(f"---\nlicense: mit\n---\n\n# M\n\n{results}## Limits\n\nMany.\n\n## This form")
+    assert "whisper.cpp; not for smallvoice itself." in text and "For that, ask for it." in text
+    assert "outside of what the gate allows, and was accepted all the same" in text
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])

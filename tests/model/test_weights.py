@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 from tests.conftest import needs_weights
 
 from smallvoice.errors import InputError, WeightsError
@@ -74,6 +77,42 @@ def test_older_folders_are_completed_from_the_tokenizer(tiny_models: dict[str, P
     (folder / "generation_config.json").unlink()
     expected = prefix_ids(weights.load(str(tiny_models["multilingual"])).generation, "fr")
     assert prefix_ids(weights.load(str(folder)).generation, "fr") == expected
+
+
+@pytest.mark.parametrize("says", ["nothing", "languages"])
+def test_an_english_only_model_has_no_languages(tiny_models: dict[str, Path], tmp_path: Path, says: str) -> None:
+    """Where there are some, transformers guesses one and decodes with it."""
+    folder = shutil.copytree(tiny_models["english"], tmp_path / "model")
+    settings = json.loads((folder / "generation_config.json").read_text())
+    if says == "languages":
+        settings |= {"lang_to_id": {"<|en|>": 50258}, "task_to_id": {"transcribe": 50358}}
+    (folder / "generation_config.json").write_text(json.dumps(settings))
+    generation = weights.load(str(folder)).generation
+    assert not generation.is_multilingual
+    assert not hasattr(generation, "lang_to_id") and not hasattr(generation, "task_to_id")
+
+
+def test_a_teachers_heads_are_none_of_a_distilled_models(tiny_models: dict[str, Path], tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_models["english"], tmp_path / "model")
+    settings = json.loads((folder / "generation_config.json").read_text())
+    for heads, known in ([[1, 0], [0, 1]], True), ([[1, 0], [25, 3]], False):
+        (folder / "generation_config.json").write_text(json.dumps({**settings, "alignment_heads": heads}))
+        assert (weights.load(str(folder)).generation.alignment_heads == heads) == known
+
+
+def test_what_a_folder_was_tuned_from_is_not_what_it_is(tiny_models: dict[str, Path], tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_models["english"], tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "_name_or_path": "openai/whisper-tiny.en"}))
+    assert weights.load(str(folder)).name == "local-model"
+
+
+def test_weights_that_would_have_to_be_unpickled_are_refused(tiny_models: dict[str, Path], tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_models["english"], tmp_path / "model")
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(WeightsError, match="cannot be loaded as a Whisper model"):
+        weights.load(str(folder))
 
 
 def test_fingerprint_follows_the_files(tiny_models: dict[str, Path], tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from smallvoice.decoding.models import Model
 from smallvoice.errors import RecipeError
 from smallvoice.exporting import huggingface
 from smallvoice.model import saving, weights
+from smallvoice.run_folder import LOCAL_BASE
 
 FILES = ("adapter_config.json", "adapter_model.safetensors")
 
@@ -23,7 +24,7 @@ def write(model: Model, out: Path, precision: str) -> None:
     """
     if model.result is None or not all((model.result / name).is_file() for name in FILES):
         raise RecipeError("There is no adapter: the model's own weights moved. Export it --to huggingface.")
-    if saving.base_of(model.result) == weights.LOCAL:
+    if saving.base_of(model.result) == LOCAL_BASE:
         raise RecipeError("The adapter's base is a local folder without a public name. Export it --to huggingface.")
     out.mkdir(parents=True)
     for name in FILES:

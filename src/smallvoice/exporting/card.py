@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +15,48 @@ from smallvoice.run_folder import RunFolder
 from smallvoice.storage import write_text
 
 CARD = "README.md"
+_RESULTS = "## Results\n\n"
+_USE = re.compile(r"(?ms)^## Use\n.*?(?=^## |\Z)")
+"""What the model's own card says of its use with smallvoice."""
 
 
-def write(folder: Path, model: Model, name: str, library: str | None, loads: str, split: str, found: Checked) -> None:
+@dataclass(frozen=True)
+class Loader:
+    """What loads a form of the model."""
+
+    how: str
+    library: str | None = None
+    """The hub's name for it."""
+    for_smallvoice: bool = True
+    """Whether smallvoice takes the form too."""
+    silence: str | None = None
+    """What to do that a model which learned what silence is may write nothing; None where the form itself says so."""
+
+
+def write(folder: Path, model: Model, name: str, loader: Loader, split: str, found: Checked) -> None:
     """Write it into the export's folder.
 
     Args:
         name: of the form and its precision, such as `ggml-q8_0`.
-        library: the hub's name for what loads it; None where it has none.
-        loads: what loads it, and how.
         split: where the clips are from that the gate heard.
     """
     no_test = ", which is no test" if split != "test" else ""
     metadata, body = _of_model(model)
-    metadata = {key: value for key, value in {**metadata, "library_name": library}.items() if value is not None}
+    metadata = {key: value for key, value in {**metadata, "library_name": loader.library}.items() if value is not None}
+    metadata.pop("model-index", None)  # a score in torch, at the model's own window
     section = [
         "## This form",
-        f"`{name}`, for {loads}.",
+        f"`{name}`, for {loader.how}{'' if loader.for_smallvoice else '; not for smallvoice itself'}.",
         f"What its runtime writes of clips of {split}{no_test}, beside what the model writes in torch and float32:",
         "\n".join(f"- {window.sentence()}" for window in found.windows),
     ]
+    if found.refused:
+        section.append("**That is outside of what the gate allows, and was accepted all the same.**")
+    if loader.silence and model.facts and model.facts.knows_silence:
+        section.append(f"The model may write nothing where nobody speaks. For that, {loader.silence}.")
+    body = body.replace(_RESULTS, f"{_RESULTS}*Of the model in torch, at its own window.*\n\n")
+    if not loader.for_smallvoice:
+        body = _USE.sub("", body)
     front = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
     write_text(folder / CARD, "\n\n".join([f"---\n{front}---", body.strip(), *section]) + "\n")
 

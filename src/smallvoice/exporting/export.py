@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,8 +16,10 @@ from smallvoice.corpus.utterance import Utterance, open_corpus
 from smallvoice.decoding.models import Model, open_model
 from smallvoice.errors import Finding, InputError, RecipeError, require
 from smallvoice.exporting import adapter, card, ctranslate2, ggml, huggingface, onnx, parity
+from smallvoice.exporting.card import Loader
 from smallvoice.model import tuned
 from smallvoice.model.bottleneck import Bottleneck
+from smallvoice.model.prompt import prefix_ids
 from smallvoice.run_folder import RunFolder
 from smallvoice.scoring import wording
 from smallvoice.storage import locked, read_json, write_json
@@ -37,10 +40,8 @@ class Format:
     """Packages, all of the extra `export`."""
     write: Callable[[Model, Path, str], None]
     hear: Callable[[Path, str, list[np.ndarray], str | None], list[str]]
-    loads: str
-    """What loads it, and how, for its card."""
-    library: str | None = None
-    """The hub's name for that."""
+    loader: Loader
+    """What loads it, for its card."""
     hear_trimmed: Callable[[Path, str, list[np.ndarray], str | None, Model], list[str]] | None = None
     """The same at the model's own window, where the runtime can."""
     file: str | None = None
@@ -49,23 +50,29 @@ class Format:
 
 FORMATS = {
     "adapter": Format(
-        ("float32",), (), adapter.write, adapter.hear, "PEFT: `PeftModel.from_pretrained(BASE, FOLDER)`", library="peft"
+        ("float32",),
+        (),
+        adapter.write,
+        adapter.hear,
+        Loader(
+            "PEFT: `PeftModel.from_pretrained(BASE, FOLDER)`",
+            "peft",
+            silence="set `begin_suppress_tokens` of the base's `generation_config` to `[220]`",
+        ),
     ),
     "huggingface": Format(
         ("float32", "float16"),
         (),
         huggingface.write,
         huggingface.hear,
-        'transformers: `pipeline("automatic-speech-recognition", model=FOLDER)`',
-        library="transformers",
+        Loader('transformers: `pipeline("automatic-speech-recognition", model=FOLDER)`', "transformers"),
     ),
     "ctranslate2": Format(
         ("float16", "int8", "float32"),
         ("ctranslate2", "faster_whisper"),
         ctranslate2.write,
         ctranslate2.hear,
-        "faster-whisper: `WhisperModel(FOLDER)`; smallvoice takes it too",
-        library="ctranslate2",
+        Loader("faster-whisper: `WhisperModel(FOLDER)`; smallvoice takes it too", "ctranslate2"),
         hear_trimmed=ctranslate2.hear_trimmed,
     ),
     "ggml": Format(
@@ -73,7 +80,11 @@ FORMATS = {
         ("gguf", "pywhispercpp"),
         ggml.write,
         ggml.hear,
-        "whisper.cpp: `whisper-cli -nfa -m ggml-model.bin`; not for smallvoice itself",
+        Loader(
+            "whisper.cpp: `whisper-cli -nfa -m ggml-model.bin`",
+            for_smallvoice=False,
+            silence="set `suppress_blank` of `whisper_full_params` to false",
+        ),
         hear_trimmed=ggml.hear_trimmed,
         file="ggml-model.bin",
     ),
@@ -82,15 +93,24 @@ FORMATS = {
         ("onnx", "onnxruntime"),
         onnx.write,
         onnx.hear,
-        "onnxruntime; transformers.js: `pipeline('automatic-speech-recognition', FOLDER)`; not for smallvoice itself",
-        library="transformers.js",
+        Loader(
+            "onnxruntime; transformers.js: `pipeline('automatic-speech-recognition', FOLDER)`",
+            "transformers.js",
+            for_smallvoice=False,
+        ),
         hear_trimmed=onnx.hear_trimmed,
     ),
 }
 
 
 def export(
-    model_name: str, form: str, precision: str | None, corpus: Path | None, out: Path | None, accept_drift: bool
+    model_name: str,
+    form: str,
+    precision: str | None,
+    corpus: Path | None,
+    out: Path | None,
+    accept_drift: bool,
+    language: str | None = None,
 ) -> dict[str, Any]:
     """Write a model for a runtime, decode dev with it there, and keep it if it writes what the model writes.
 
@@ -114,7 +134,11 @@ def export(
     corpus = corpus or (run.corpus if run and run.corpus.is_dir() else None)
     if corpus is None:
         raise RecipeError(f"{model_name} has no corpus in it: say what to check the export with (--corpus).")
-    clips, language = _clips(corpus, model)
+    clips, found = _clips(corpus, model)
+    if found and language and found != language:
+        raise RecipeError(f"--language {language}: most of the clips are in {found}. Leave it.")
+    language = found or language
+    prefix_ids(model.whisper.generation, language)  # which says what is missing, before anything is written
     out.mkdir(parents=True, exist_ok=True)
     with locked(out):
         return _through_the_gate(model, kind, precision, out / f"{form}-{precision}", clips, language, accept_drift)
@@ -162,7 +186,7 @@ def _through_the_gate(
         if not stands:  # of another model: `parity.json` says nothing of it any more
             shutil.rmtree(folder, ignore_errors=True)
         raise _refusal(folder.name, found.refused, out / PARITY)
-    card.write(fresh, model, folder.name, kind.library, kind.loads, clips[0].split, found)
+    card.write(fresh, model, folder.name, kind.loader, clips[0].split, found)
     replace_folder(fresh, folder)
     return {**block, "folder": str(folder)}
 
@@ -217,14 +241,14 @@ def _chosen(form: str, precision: str | None) -> tuple[Format, str]:
 
 
 def _clips(corpus: Path, model: Model) -> tuple[list[Utterance], str | None]:
-    """What the gate hears: clips of dev, or of whatever the corpus has, in the language of its first clip."""
+    """What the gate hears: clips of dev, or of whatever the corpus has, in the language that most of them have."""
     opened = open_corpus(corpus)
     splits = opened.splits()
     split = next((name for name in ("dev", "test", "train") if splits.get(name)), None)
     if split is None:
         raise InputError(f"{corpus}: no utterances to check an export with.")
-    language = next(opened.utterances(split)).language
     rows = opened.columns(split, ["speaker", "session", "recording", "language"]).to_pylist()
+    language = Counter(row["language"] for row in rows).most_common(1)[0][0]
     units = {
         place: row["speaker"] or row["session"] or row["recording"]
         for place, row in enumerate(rows)
@@ -233,8 +257,7 @@ def _clips(corpus: Path, model: Model) -> tuple[list[Utterance], str | None]:
     chosen = parity.over_speakers(units, parity.MOST_CLIPS)
     # One row group is in memory at a time, and of it what was chosen stays.
     clips = [clip for place, clip in enumerate(opened.utterances(split)) if place in chosen]
-    language = language or opened.facts["language"] or model.language
-    return clips, language
+    return clips, language or opened.facts["language"] or model.language
 
 
 def _keep_block(path: Path, name: str, block: dict[str, Any]) -> None:

