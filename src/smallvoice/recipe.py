@@ -6,39 +6,23 @@ This file is the only home of a default; `recipe_file` reads, checks and writes 
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
-from smallvoice.languages import language_code
-
-# Built when a recipe is first read: 40 ms that a verb without one need not pay.
-STRICT = ConfigDict(extra="forbid", strict=True, defer_build=True)
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-SplitName = Literal["train", "dev", "test"]
-ColumnName = Annotated[str, BeforeValidator(lambda given: str(given) if type(given) is int else given)]
-"""Or its place, from 1."""
-
-
-def _rising(values: list[int]) -> list[int]:
-    if any(before >= after for before, after in pairwise(values)):
-        raise ValueError("each must be larger than the one before, such as [5, 8, 11]")
-    return values
-
-
-def _as_whisper_calls_it(language: str | None) -> str | None:
-    return language_code(language or "") or None
-
-
-Language = Annotated[str | None, AfterValidator(_as_whisper_calls_it)]
-"""`EN`, `eng` and `en-US` are `en`."""
+from smallvoice.recipe_types import (
+    STRICT,
+    ColumnName,
+    Count,
+    Language,
+    NotNegative,
+    Positive,
+    Seed,
+    Share,
+    SplitName,
+    rising,
+)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -249,6 +233,9 @@ class TrainRecipe:
     """Share of all steps during which the learning rate rises."""
     weight_decay: NotNegative = 0.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    consistency: NotNegative = 0.0
+    """Each utterance is heard twice at once, with formants and masks drawn anew, and both are to be written alike: the
+    weight of that against what was said (Yao et al., 2025, CR-CTC). A step takes twice as long; 0: heard once."""
     clip_norm: Positive = 1.0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay of a running average of the weights, which is then what is decoded and kept; 0: none."""
@@ -281,7 +268,7 @@ class DecodeRecipe:
     beams: Count = 1
     """Hypotheses followed at once; 1: greedy."""
     tokens_per_s: Positive = 10.0
-    """The cap on new tokens: `tokens_base + tokens_per_s × duration`, at most what the decoder holds."""
+    """The cap on new tokens: `tokens_base + tokens_per_s × duration`; where a language needs more, up to 8 times it."""
     tokens_base: Count = 24
     output_style: Literal["auto", "model", "corpus"] = "auto"
     """`corpus`: give the tuned model's text the corpus's case and digits. `auto`: where training changed them."""
@@ -318,7 +305,7 @@ class EvaluateRecipe:
     """Sets that both models decode too, before the verdict."""
     retention_margin: NotNegative = 0.01
     """So much normalised WER may be lost there: 0.01 is one point."""
-    age_bands: Annotated[list[Count], AfterValidator(_rising)] = Field(
+    age_bands: Annotated[list[Count], AfterValidator(rising)] = Field(
         default_factory=lambda: [5, 8, 11, 14, 18], min_length=1
     )
     """The birthdays at which a band of ages begins: below the first one band, from 18 on `adults`."""

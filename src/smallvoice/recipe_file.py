@@ -123,7 +123,7 @@ def _has(stage: Any, keys: list[str]) -> bool:
 
 def of_an_adapter(recipe: Recipe) -> dict[str, Any]:
     """The settings that an adapter depends on; those of decoding too, for it chooses the checkpoint."""
-    settings = as_dict(recipe)
+    settings = known_before(recipe)
     del settings["train"]["checkpoint_every"]
     settings["train"]["gradient_checkpointing"] = False  # it changes no bit; so runs without it keep their key
     for unread in ("output_style", "beams", "batch_size"):  # checkpoints are chosen greedily
@@ -143,6 +143,14 @@ def of_a_member(recipe: Recipe) -> dict[str, Any]:
 def as_dict(stage: Any) -> dict[str, Any]:
     """A recipe or one of its stages as a nested dict, every field present."""
     return dataclasses.asdict(stage)
+
+
+def known_before(recipe: Recipe) -> dict[str, Any]:
+    """`as_dict` for a key: what was added to recipes is left out where it is unused, so older work keeps its key."""
+    settings = as_dict(recipe)
+    if not settings["train"]["consistency"]:
+        del settings["train"]["consistency"]
+    return settings
 
 
 def to_change(recipe: Recipe) -> dict[str, Any]:

@@ -47,14 +47,14 @@ def test_schedule() -> None:
 @pytest.mark.parametrize("kind", tiny.KINDS)
 def test_loss_does_not_depend_on_the_batch(tiny_models: dict[str, Path], kind: str) -> None:
     whisper = weights.load(str(tiny_models[kind]))
-    model = TeacherForcing(adapt.adapt(whisper, ModelRecipe(), seed=0)).eval()
+    model = TeacherForcing(adapt.adapt(whisper, ModelRecipe(), seed=0), TrainRecipe()).eval()
     prefix, end = len(prefix_ids(whisper.generation, "en")), whisper.generation.eos_token_id
     sequences = [token_ids(whisper, text, "en") for text in ("a cat", "the dog runs home", "no")]
     mel = windows.features([tiny.tone(1.0, seed) for seed in range(3)], 150, whisper.network)
 
     def loss(rows: slice) -> float:
         labels = collate(sequences[rows], prefix, end)
-        return float(model(mel[rows], labels.inputs, labels.targets))
+        return float(model(mel[None, rows], labels.inputs, labels.targets))
 
     with torch.no_grad():
         assert loss(slice(0, 3)) == pytest.approx(sum(loss(slice(i, i + 1)) for i in range(3)), rel=1e-5)
@@ -68,8 +68,12 @@ def test_loss_equals_transformers_own(tiny_models: dict[str, Path]) -> None:
     mel = windows.features([tiny.tone(1.0)], 3000, whisper.network)
     with torch.no_grad():
         expected = whisper.network(input_features=mel, decoder_input_ids=labels.inputs, labels=labels.targets).loss
-        model = TeacherForcing(adapt.adapt(whisper, ModelRecipe(), seed=0)).eval()  # an adapter that does nothing yet
-        assert float(model(mel, labels.inputs, labels.targets)) / labels.num_tokens == pytest.approx(float(expected))
+        model = TeacherForcing(
+            adapt.adapt(whisper, ModelRecipe(), seed=0), TrainRecipe()
+        ).eval()  # an adapter that does nothing yet
+        assert float(model(mel[None], labels.inputs, labels.targets)) / labels.num_tokens == pytest.approx(
+            float(expected)
+        )
 
 
 def test_average_is_that_of_the_products() -> None:
@@ -162,9 +166,33 @@ def test_label_smoothing(tiny_models: dict[str, Path]) -> None:
         targets = labels.targets[labels.targets != IGNORED]
         own, all_of_them = logprobs[range(len(targets)), targets], logprobs.mean(-1)
         expected = -(0.9 * own + 0.1 * all_of_them).sum()
-        found = TeacherForcing(network, 0.1)(mel, labels.inputs, labels.targets)
+        found = TeacherForcing(network, TrainRecipe(label_smoothing=0.1))(mel[None], labels.inputs, labels.targets)
     assert float(found) == pytest.approx(float(expected), rel=1e-5)
     assert abs(float(expected) + float(own.sum())) > 1e-3
+
+
+def test_two_hearings_are_to_be_written_alike(tiny_models: dict[str, Path]) -> None:
+    whisper = weights.load(str(tiny_models["english"]))
+    network = adapt.adapt(whisper, ModelRecipe(strategy="full"), seed=0).eval()
+    prefix, end = len(prefix_ids(whisper.generation, "en")), whisper.generation.eos_token_id
+    labels = collate([token_ids(whisper, "a cat", "en"), token_ids(whisper, "no", "en")], prefix, end)
+    mel = torch.stack(
+        [windows.features([tiny.tone(1.0, seed), tiny.tone(1.2, seed)], 150, whisper.network) for seed in (0, 1)]
+    )
+    once = TeacherForcing(network, TrainRecipe())
+
+    def logprobs(hearing: torch.Tensor) -> torch.Tensor:
+        hidden = windows.encode(whisper.network, hearing).last_hidden_state
+        states = whisper.network.model.decoder(input_ids=labels.inputs, encoder_hidden_states=hidden).last_hidden_state
+        return whisper.network.proj_out(states).log_softmax(-1)[labels.targets != IGNORED]
+
+    with torch.no_grad():
+        found = TeacherForcing(network, TrainRecipe(consistency=1e5))(mel, labels.inputs, labels.targets)
+        said = sum(float(once(one[None], labels.inputs, labels.targets)) for one in mel) / 2
+        first, second = (logprobs(one) for one in mel)
+    apart = ((first.exp() - second.exp()) * (first - second)).sum() / 2
+    assert float(found) > 1.01 * said
+    assert float(found) - said == pytest.approx(1e5 * float(apart), rel=0.02)
 
 
 @pytest.mark.parametrize(
@@ -174,11 +202,11 @@ def test_weights_rounded_beforehand_give_autocasts_own_bits(
     tiny_models: dict[str, Path], settings: ModelRecipe
 ) -> None:
     whisper = weights.load(str(tiny_models["multilingual"]))
-    model = TeacherForcing(adapt.adapt(whisper, settings, seed=0), precision="bfloat16").train()
+    model = TeacherForcing(adapt.adapt(whisper, settings, seed=0), TrainRecipe(), "bfloat16").train()
     prefix, end = len(prefix_ids(whisper.generation, "en")), whisper.generation.eos_token_id
     labels = collate([token_ids(whisper, "a cat", "en"), token_ids(whisper, "no", "en")], prefix, end)
     mel = windows.features([tiny.tone(1.0), tiny.tone(1.2)], 150, whisper.network)
-    batch = (mel, labels.inputs, labels.targets)
+    batch = (mel[None], labels.inputs, labels.targets)
 
     def gradients(loss: torch.Tensor) -> list[torch.Tensor]:
         loss.backward()
@@ -190,7 +218,8 @@ def test_weights_rounded_beforehand_give_autocasts_own_bits(
         plain = model(*batch)
     expected = gradients(plain)
     assert all(torch.equal(one, other) for one, other in zip(gradients(model.loss(*batch)), expected, strict=True))
-    assert float(expected[0]) != float(TeacherForcing(model.network).loss(*batch).detach())  # it was another precision
+    plain = TeacherForcing(model.network, TrainRecipe())
+    assert float(expected[0]) != float(plain.loss(*batch).detach())  # it was another precision
     moving = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert not moving & set(model.rounded)
     assert {name.split(".")[-2] for name in model.rounded} >= {"proj_out", "fc1"}
@@ -199,7 +228,7 @@ def test_weights_rounded_beforehand_give_autocasts_own_bits(
 
 def test_checkpointed_layers_give_the_same_gradients(tiny_models: dict[str, Path]) -> None:
     whisper = weights.load(str(tiny_models["multilingual"]))
-    model = TeacherForcing(adapt.adapt(whisper, ModelRecipe(dropout=0.2), seed=0)).train()
+    model = TeacherForcing(adapt.adapt(whisper, ModelRecipe(dropout=0.2), seed=0), TrainRecipe()).train()
     prefix, end = len(prefix_ids(whisper.generation, "en")), whisper.generation.eos_token_id
     labels = collate([token_ids(whisper, "a cat", "en")], prefix, end)
     mel = windows.features([tiny.tone(1.0)], 150, whisper.network)
@@ -210,7 +239,7 @@ def test_checkpointed_layers_give_the_same_gradients(tiny_models: dict[str, Path
 
     def gradients() -> dict[str, torch.Tensor]:
         torch.manual_seed(3)
-        model(mel, labels.inputs, labels.targets).backward()
+        model(mel[None], labels.inputs, labels.targets).backward()
         found = {name: p.grad.clone() for name, p in model.named_parameters() if p.requires_grad}
         model.zero_grad()
         return found
@@ -233,6 +262,27 @@ def test_two_trainings_give_the_same_bits(tiny_models: dict[str, Path], tiny_cor
     torch.manual_seed(2)
     verbs.train(recipe, tiny_corpus, tmp_path / "b")
     assert weights_of(tmp_path / "a") == weights_of(tmp_path / "b")
+
+
+def test_two_hearings_are_drawn_apart_and_recorded(
+    tiny_models: dict[str, Path], tiny_corpus: Path, tmp_path: Path
+) -> None:
+    settings = make_recipe(tiny_models["english"], epochs=1)
+    changes = AugmentRecipe(vocal_tract=0.1, time_masks=1)
+    once, twice = (
+        replace(settings, augment=changes, train=replace(settings.train, consistency=share)) for share in (0.0, 0.5)
+    )
+    for name, recipe in (("once", once), ("twice", twice), ("again", twice)):
+        verbs.train(recipe, tiny_corpus, tmp_path / name)
+    assert weights_of(tmp_path / "twice") == weights_of(tmp_path / "again") != weights_of(tmp_path / "once")
+    found = {
+        name: read_jsonl(tmp_path / name / "checkpoints" / "member-0" / "heard.jsonl") for name in ("once", "twice")
+    }
+    tracts = [(row["vocal_tract"], row.pop("vocal_tract_again")) for row in found["twice"]]
+    assert found["twice"] == found["once"], "the first hearing is what it was"
+    assert all(first != second and 0.9 <= second <= 1.1 for first, second in tracts)
+    assert "consistency" not in recipes.of_a_member(once)["train"], "what was trained before keeps its key"
+    assert recipes.of_a_member(twice)["train"]["consistency"] == 0.5
 
 
 @pytest.mark.parametrize("stop_at", [1, 3, 4])

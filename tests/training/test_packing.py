@@ -167,7 +167,7 @@ def test_labels_of_packed_items(tiny_models: dict[str, Path], corpus: Corpus, ki
     for step in plan.epoch(0, 1):
         for batch in step:
             mel, labels = prepare(member(whisper, plan), reader, batch)
-            assert mel.shape == (len(batch), whisper.network.config.num_mel_bins, 3000)
+            assert mel.shape == (1, len(batch), whisper.network.config.num_mel_bins, 3000)
             assert labels.inputs.shape == labels.targets.shape
             for row, item in enumerate(batch):
                 [spoken], before = reader.read([item]), reader.utterances(item, item.previous)

@@ -93,6 +93,11 @@ def change(recipe: AugmentRecipe, seed: int, epoch: int, utterance: str) -> Chan
     )
 
 
+def vocal_tract_again(recipe: AugmentRecipe, seed: int, epoch: int, utterance: str) -> float:
+    """That of an utterance's second hearing, where it is heard twice at once (`train.consistency`)."""
+    return float(1.0 + recipe.vocal_tract * draw(seed, epoch, f"{utterance}/again").uniform(-1.0, 1.0))
+
+
 def _noise(recipe: AugmentRecipe, kind: float, snr: float) -> Change:
     synthesised = "babble" if kind < BABBLE_SHARE else "coloured"
     least, most = recipe.noise_snr_db

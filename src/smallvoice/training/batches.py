@@ -44,7 +44,7 @@ class Planner:
 
     Raises:
         InputError: nothing is left to be heard.
-        RecipeError: settings of window, mix, balance or augmentation that cannot be right.
+        RecipeError: settings of window, mix, balance, augmentation or consistency that cannot be right.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Planner:
         text_length: TextLength | None = None,
     ) -> None:
         """`text_length` is needed, and used, for packed windows only: which texts fit the decoder together."""
-        _check_window(recipe)
+        _check(recipe)
         self.groups = corpus.row_groups(split)
         self.recipe = recipe
         self.max_frames = max_frames
@@ -211,13 +211,20 @@ def _share(item: Item, seed: int, purpose: str) -> float:
     return float(augment.draw(seed, item.epoch, item.key + purpose).random())
 
 
-def _check_window(recipe: Recipe) -> None:
+def _check(recipe: Recipe) -> None:
     window = recipe.window
     problems = [
         f"window.{name} is for packed windows, and window.kind is {window.kind}. Set window.kind: packed, or leave it."
         for name, given in (("timestamps", window.timestamps), ("previous_text", window.previous_text))
         if given and window.kind != "packed"
     ]
+    augment = recipe.augment
+    differs = augment.vocal_tract or augment.time_masks or augment.mel_masks or recipe.model.dropout
+    if recipe.train.consistency and not differs:
+        problems.append(
+            "train.consistency: both hearings of an utterance would be the same. Set augment.vocal_tract, "
+            "augment.time_masks or augment.mel_masks, or leave it."
+        )
     if problems:
         raise RecipeError(*problems)
 

@@ -94,7 +94,7 @@ def measure(setup: Setup, network: adapt.Adapted, epoch: EpochPlan, largest: Bat
     """
     member = _member(setup, network)
     reader = Reader(setup.corpus, setup.planner.groups)
-    model = TeacherForcing(network, setup.recipe.train.label_smoothing, setup.precision)
+    model = TeacherForcing(network, setup.recipe.train, setup.precision)
     timed: dict[float, float] = {}
     found = Measured()
     started = time.perf_counter()

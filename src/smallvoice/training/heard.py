@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,17 @@ FILE = "heard.jsonl"
 class Heard:
     """`heard.jsonl` of a member; what was written after the checkpoint that training continues from is cut off."""
 
-    def __init__(self, folder: Path, rows: Rows, step: int, *, writes: bool = True) -> None:
+    def __init__(
+        self, folder: Path, rows: Rows, step: int, *, again: Callable[[Item], float] | None = None, writes: bool = True
+    ) -> None:
         """Args:
         step: the last one that is kept.
+        again: the vocal tract of an utterance's second hearing; None where each is heard once.
         writes: whether this process writes; of several, the first does, for all.
         """
         self.path = folder / FILE
         self.rows = rows
+        self.again = again
         self.writes = writes
         if writes:
             folder.mkdir(parents=True, exist_ok=True)
@@ -51,6 +55,8 @@ class Heard:
             for name, value in asdict(item.change).items()
             if value != getattr(NOTHING, name)
         }
+        if self.again and not item.silence:
+            drawn["vocal_tract_again"] = round(self.again(item), 4)
         if item.silence:
             drawn["silence"] = True
         if item.full:

@@ -22,7 +22,7 @@ from smallvoice.model import adapt
 from smallvoice.model.weights import Whisper
 from smallvoice.recipe import Recipe
 from smallvoice.scoring.word_errors import ErrorCounts
-from smallvoice.training import checkpoint, memory
+from smallvoice.training import augment, checkpoint, memory
 from smallvoice.training.batches import Batch, Planner, Reader, Step
 from smallvoice.training.distributed import Processes, imbalance, portions
 from smallvoice.training.ema import RunningAverage
@@ -30,6 +30,7 @@ from smallvoice.training.heard import Heard
 from smallvoice.training.labels import Labels
 from smallvoice.training.metrics import Metrics, stop_between_steps
 from smallvoice.training.objective import TeacherForcing, optimizer_of, schedule
+from smallvoice.training.packing import Item
 from smallvoice.training.prepare_batch import prepare
 
 log = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ class _Loop:
     def __init__(self, member: Member) -> None:
         recipe = member.recipe.train
         self.member, self.processes = member, member.processes
-        self.model = TeacherForcing(member.network, recipe.label_smoothing, member.precision)
+        self.model = TeacherForcing(member.network, recipe, member.precision)
         self.parameters = [parameter for parameter in member.network.parameters() if parameter.requires_grad]
         self.optimizer = optimizer_of(member.network, recipe)
         self.rate = recipe.learning_rate or member.recipe.model.usual_rate
@@ -96,7 +97,10 @@ class _Loop:
         self.metrics = Metrics(
             member.folder / "metrics.jsonl", self.progress.step, member.report, writes=self.processes.first
         )
-        self.heard = Heard(member.folder, member.planner.rows, self.progress.step, writes=self.processes.first)
+        again = self._tract_again if recipe.consistency else None
+        self.heard = Heard(
+            member.folder, member.planner.rows, self.progress.step, again=again, writes=self.processes.first
+        )
         self.num_steps = member.planner.num_steps(recipe.epochs, member.seed, recipe.max_steps)
         self.reader = Reader(member.corpus, member.planner.groups)
         self.started = time.monotonic() - self.progress.seconds
@@ -157,7 +161,8 @@ class _Loop:
             return
         self.progress.micro_frames = int(frames)
         if self.processes.first:
-            log.warning("At most %g s of windows are encoded at once from now on: %s.", frames / 100, why)
+            twice = ", each heard twice" if self.member.recipe.train.consistency else ""
+            log.warning("At most %g s of windows are encoded at once from now on%s: %s.", frames / 100, twice, why)
         row = {"kind": "memory", "step": self.progress.step, "micro_frames": int(frames), "why": why}
         self.metrics.add(row)
 
@@ -200,6 +205,9 @@ class _Loop:
             memory.give_back()
         return any(row[2] for row in found)
 
+    def _tract_again(self, item: Item) -> float:
+        return augment.vocal_tract_again(self.member.recipe.augment, self.member.seed, item.epoch, item.key)
+
     def _prepare(self, batch: Batch) -> tuple[torch.Tensor, Labels]:
         return prepare(self.member, self.reader, batch)
 
@@ -222,14 +230,14 @@ class _Loop:
         device, loss_sum = self.processes.device, 0.0
         for part in parts:
             frames = part.mel.shape[-1]
-            rows = memory.rows_at_once(limit, frames, len(part.mel))
-            for start in range(0, len(part.mel), rows):
+            rows = memory.rows_at_once(limit, frames, part.mel.shape[1])
+            for start in range(0, part.mel.shape[1], rows):
                 chosen = slice(start, start + rows)
                 inputs, targets = part.labels.inputs[chosen].to(device), part.labels.targets[chosen].to(device)
                 # Dropout draws from here, so a continued run repeats it without any saved state.
                 torch.manual_seed(((self.member.seed << 40) + (number << 16) + part.first + start) % 2**63)
                 with memory.noticed(len(inputs), frames):
-                    loss = self.model.loss(part.mel[chosen], inputs, targets)
+                    loss = self.model.loss(part.mel[:, chosen], inputs, targets)
                     self.scaler.scale(loss / num_tokens).backward()
                 loss_sum += float(loss.detach())
         extra = adapt.extra_loss(self.member.network)
@@ -304,6 +312,7 @@ class _Part:
     first: int
     """Their place in the step: what their dropout is drawn from."""
     mel: torch.Tensor
+    """Shape = (hearings, batch, num_mels, frames)."""
     labels: Labels
 
 

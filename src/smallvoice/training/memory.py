@@ -106,10 +106,11 @@ def predicted_limit(
     """
     train = recipe.train
     whole, frames = largest
+    hearings = 2 if train.consistency else 1
 
     def peak(rows: int) -> float:
         return estimate.memory_bytes(
-            config, count, rows, frames, recipe.decode.batch_size, adapt.keeps_copies(recipe.model)
+            config, count, hearings * rows, frames, recipe.decode.batch_size, adapt.keeps_copies(recipe.model)
         )
 
     budget = max(1e9 * train.max_memory_gb if train.max_memory_gb else _usual_budget(), peak(1))

@@ -21,13 +21,14 @@ class TeacherForcing(torch.nn.Module):
 
     Args:
         network: the adapted network; what of it is trained does not change any more.
+        recipe: its label smoothing and consistency.
         precision: that of products, `float32`, `bfloat16` or `float16`.
     """
 
-    def __init__(self, network: torch.nn.Module, label_smoothing: float = 0.0, precision: str = "float32") -> None:
+    def __init__(self, network: torch.nn.Module, recipe: TrainRecipe, precision: str = "float32") -> None:
         super().__init__()
         self.network = network
-        self.label_smoothing = label_smoothing
+        self.recipe = recipe
         self.reduced = REDUCED_TYPES.get(precision)
         self.rounded = self._rounded() if self.reduced else {}
 
@@ -55,21 +56,40 @@ class TeacherForcing(torch.nn.Module):
         """Sum over all tokens of the batch, in nats.
 
         With label smoothing e, a token's target is 1 - e for itself and e shared by the whole vocabulary
-        (Szegedy et al., 2016).
+        (Szegedy et al., 2016). Of two hearings it is the mean, and the consistency times `disagreement`.
 
         Args:
-            mel: shape = (batch, num_mels, frames).
+            mel: shape = (hearings, batch, num_mels, frames).
             inputs: token ids, shape = (batch, positions).
             targets: the next token of each position, or `IGNORED`.
         """
-        whisper = self.network.get_base_model()
-        encoded = windows.encode(whisper, mel)
+        whisper, hearings = self.network.get_base_model(), len(mel)
+        encoded = windows.encode(whisper, mel.flatten(0, 1))
         hidden = whisper.model.decoder(
-            input_ids=inputs, encoder_hidden_states=encoded.last_hidden_state, use_cache=False
+            input_ids=inputs.repeat(hearings, 1), encoder_hidden_states=encoded.last_hidden_state, use_cache=False
         )
+        targets = targets.repeat(hearings, 1)
         scored = targets != IGNORED  # the projection to 51,865 tokens only where there is a loss
         logits = whisper.proj_out(hidden.last_hidden_state[scored]).float()
-        return functional.cross_entropy(logits, targets[scored], reduction="sum", label_smoothing=self.label_smoothing)
+        loss = functional.cross_entropy(
+            logits, targets[scored], reduction="sum", label_smoothing=self.recipe.label_smoothing
+        )
+        if hearings == 1:
+            return loss
+        return loss / hearings + self.recipe.consistency * disagreement(*logits.chunk(2))
+
+
+def disagreement(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """How far what two hearings lead to expect is apart, in nats, summed over the tokens: the mean of both
+    Kullback-Leibler divergences, each from what is expected of the other, which is held (Yao et al., 2025, eq. 4).
+
+    Args:
+        first, second: logits, shape = (tokens, vocabulary).
+    """
+    one, other = first.log_softmax(dim=-1), second.log_softmax(dim=-1)
+    there = functional.kl_div(one, other.detach(), reduction="sum", log_target=True)
+    back = functional.kl_div(other, one.detach(), reduction="sum", log_target=True)
+    return 0.5 * (there + back)
 
 
 def optimizer_of(network: adapt.Adapted, recipe: TrainRecipe) -> torch.optim.AdamW:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -24,19 +25,37 @@ if TYPE_CHECKING:
 
 
 def prepare(member: Member, reader: Reader, batch: Batch) -> tuple[torch.Tensor, Labels]:
-    """Features, shape = (batch, num_mels, frames), and labels of a batch, augmented."""
+    """Features, shape = (hearings, batch, num_mels, frames), and labels of a batch, augmented.
+
+    There are two hearings where they are to be written alike (`train.consistency`): of one waveform, with formants and
+    masks drawn anew.
+    """
     utterances = reader.read(batch)
     sounds = member.planner.sounds
     waveforms = [hear(item, spoken, sounds, member.seed) for item, spoken in zip(batch, utterances, strict=True)]
-    views = [item.change.view for item in batch]
-    mel = windows.features(waveforms, batch[0].frames, member.whisper.network, views)
+    hearings = 2 if member.recipe.train.consistency else 1
+    mel = torch.stack([_features(member, batch, waveforms, again=bool(number)) for number in range(hearings)])
+    return mel, _labels(member, reader, batch, utterances)
+
+
+def _features(member: Member, batch: Batch, waveforms: list[np.ndarray], *, again: bool) -> torch.Tensor:
+    """The first hearing, or the second; shape = (batch, num_mels, frames)."""
     recipe = member.recipe.augment
+    changes = [item.change for item in batch]
+    if again:
+        tracts = [augment.vocal_tract_again(recipe, member.seed, item.epoch, item.key) for item in batch]
+        changes = [
+            item.change if item.silence else replace(item.change, vocal_tract=tract)
+            for item, tract in zip(batch, tracts, strict=True)
+        ]
+    views = [one.view for one in changes]
+    mel = windows.features(waveforms, batch[0].frames, member.whisper.network, views)
     if recipe.time_masks or recipe.mel_masks:
         for row, item, waveform in zip(mel, batch, waveforms, strict=True):
-            rng = augment.draw(member.seed, item.epoch, f"{item.key}/masks")
+            rng = augment.draw(member.seed, item.epoch, f"{item.key}/masks{'/again' if again else ''}")
             num_frames = len(waveform) // item.change.view.hop
             augment.mask_features(row, min(mel.shape[-1], num_frames), recipe, rng)
-    return mel, _labels(member, reader, batch, utterances)
+    return mel
 
 
 def hear(item: Item, spoken: list[Utterance], sounds: Sounds, seed: int) -> np.ndarray:

@@ -84,7 +84,7 @@ class SearchSpace:
 
     def as_dict(self) -> dict[str, Any]:
         """What tells one search from another."""
-        return {"recipe": recipes.as_dict(self.recipe), "ranges": [dataclasses.asdict(one) for one in self.ranges]}
+        return {"recipe": recipes.known_before(self.recipe), "ranges": [dataclasses.asdict(one) for one in self.ranges]}
 
 
 def load(path: Path, overrides: list[str] | tuple[str, ...] = ()) -> SearchSpace:
