@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic.dataclasses import dataclass
 
-from smallvoice.recipe import STRICT, NotNegative, Share
+from smallvoice.recipe_types import STRICT, NotNegative, Share
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
