@@ -30,7 +30,7 @@ FLAGS = {
     "learning_curve": "recipe corpus out split set",
     "demo": "out",
     "doctor": "",
-    "export": "model to precision corpus out accept_drift",
+    "export": "model to precision corpus out language accept_drift",
     "push": "folder repo public yes",
     "transcribe": "sources model out format language beams read_text runtime",
 }
