@@ -83,7 +83,7 @@ def _outcome(normalised: dict[str, Any], bootstrap: dict[str, Any]) -> tuple[str
     if bootstrap["speakers"] <= FEW_SPEAKERS:  # rows without one may all be one voice
         known = wording.count(bootstrap["speakers"], "known speaker") if bootstrap["speakers"] else "no known speaker"
         return "no evidence", f"{direction} on these, which with {known} is no evidence for others"
-    return direction, f"{direction}, the interval excludes zero"
+    return direction, f"{direction}, the intervals exclude zero"
 
 
 def _direction(normalised: dict[str, Any]) -> str | None:

@@ -81,7 +81,7 @@ class TeacherForcing(torch.nn.Module):
 
 def disagreement(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     """How far what two hearings lead to expect is apart, in nats, summed over the tokens: the mean of both
-    Kullback-Leibler divergences, each from what is expected of the other, which is held (Yao et al., 2025, eq. 4).
+    Kullback-Leibler divergences, each from what is expected of the other, which is held (Yao et al., 2025, CR-CTC).
 
     Args:
         first, second: logits, shape = (tokens, vocabulary).
