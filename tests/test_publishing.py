@@ -374,6 +374,10 @@ def test_a_name_of_a_file_or_of_the_repository_counts(run: Path) -> None:
     (run / "corpus" / "speakers.csv").write_text("kind,name\nspeaker,anna\n")
     for name in ("whisper-Anna", "anna_tuned", "Anna2"):
         assert "The name of the repository: a speaker" in refusal(run, f"me/{name}")
+    for name in ("kid_07", "anna2"):
+        (run / "corpus" / "speakers.csv").write_text(f"kind,name\nspeaker,{name}\n")
+        assert "The name of the repository: a speaker" in refusal(run, f"me/{name}")
+    (run / "corpus" / "speakers.csv").write_text("kind,name\nspeaker,anna\n")
     write(run, {"adapter/anna.safetensors": ADAPTER["adapter_model.safetensors"]})
     assert "The names of the files: a speaker" in refusal(run)
 

@@ -38,11 +38,6 @@ _BYTES_TABLE = "am as bn bo gu ka km kn lo ml my pa si te"
 _KNOWN_BEST, _AS_BYTES = frozenset(_KNOWN_TABLE.split()), frozenset(_BYTES_TABLE.split())
 
 
-def caps_key(language: str | None) -> list[float]:
-    """What a key of decoding says of the cap on tokens: nothing where it is what it always was."""
-    return [factor for factor in [tokens_beside_english(language)] if factor != 1.0]
-
-
 def tokens_beside_english(language: str | None) -> float:
     """How many times as many tokens as in English may be needed to write as long a piece of speech; None is English."""
     if language is None or language in _KNOWN_BEST:

@@ -16,8 +16,8 @@ from typing import Any, Literal
 from smallvoice import judging, machine, verbs
 from smallvoice import recipe_file as recipes
 from smallvoice.corpus.utterance import open_corpus
+from smallvoice.decoding.engine import caps_key
 from smallvoice.errors import InputError, RecipeError
-from smallvoice.languages import caps_key
 from smallvoice.model import tuned, weights
 from smallvoice.recipe import CorpusRecipe, EvaluateRecipe, Recipe, RetentionRecipe
 from smallvoice.reporting.card import write_card

@@ -96,7 +96,7 @@ def _look_through(items: list[Item], repo: str, names: set[str]) -> None:
     # An owner may well be called like a speaker, and `max_steps` is a setting; a repository `anna_tuned` is not.
     given = {"The names of the files": "\n".join(item.path for item in items)}
     given["The name of the repository"] = repo.split("/")[1]
-    texts = {where: _JOINED.sub(" ", text) for where, text in given.items()}
+    texts = {where: f"{text}\n{_JOINED.sub(' ', text)}" for where, text in given.items()}
     texts |= {str(item.source): _text(item) for item in items if item.content is not None}
     texts |= {str(item.source): _metadata(item.source) for item in items if item.source.suffix == ".safetensors"}
     # Many first names are words of every Whisper's vocabulary.

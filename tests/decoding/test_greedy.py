@@ -14,9 +14,8 @@ from tests.conftest import needs_weights
 
 from smallvoice.decoding.banned import Banned
 from smallvoice.decoding.decoder import Decoder
-from smallvoice.decoding.engine import token_cap
+from smallvoice.decoding.engine import caps_key, token_cap
 from smallvoice.decoding.torch_engine import TorchEngine, greedy
-from smallvoice.languages import caps_key
 from smallvoice.model import weights
 from smallvoice.model import window as windows
 from smallvoice.model.prompt import prefix_ids

@@ -181,6 +181,8 @@ def test_vowels_that_are_marks_count() -> None:
     assert (right.words, right.correct) == (6, 6)
     wrong, _ = assess(passage, "मैं घर का ओर जाता हूँ", None, "hi")
     assert (wrong.correct, wrong.substituted) == (5, 1)
+    pointed, _ = assess("שָׁלוֹם יֶלֶד", "שלום ילד", None, "he")
+    assert (pointed.words, pointed.correct) == (2, 2), "a primer has points, and Whisper writes none"
     assert assess("나는 학교에 간다.", "나는 학교에 간다", None, "ko")[0].words == 3, "words, as they are read"
     assert assess("我去学校。", "我去学校", None, "zh")[0].words == 4, "characters"
 

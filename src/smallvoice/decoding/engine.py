@@ -68,6 +68,11 @@ def token_cap(
     return min(recipe.tokens_base + math.ceil(rate * duration_s), max_positions - prefix)
 
 
+def caps_key(language: str | None) -> list[float]:
+    """What a key of decoding says of the cap on tokens: nothing where it is what it always was."""
+    return [factor for factor in [tokens_beside_english(language)] if factor != 1.0]
+
+
 class Engine(Protocol):
     """Turns waveforms into text."""
 

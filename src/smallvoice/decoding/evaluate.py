@@ -16,10 +16,10 @@ from smallvoice.corpus.select import parse
 from smallvoice.corpus.transcripts.segment import NOTHING_LOST
 from smallvoice.corpus.utterance import Corpus, Utterance, open_corpus
 from smallvoice.decoding import silence
-from smallvoice.decoding.engine import Decoded, Engine, decode_utterances
+from smallvoice.decoding.engine import Decoded, Engine, caps_key, decode_utterances
 from smallvoice.decoding.models import Model, open_model
 from smallvoice.errors import InputError
-from smallvoice.languages import caps_key, language_code
+from smallvoice.languages import language_code
 from smallvoice.recipe import DecodeRecipe, EvaluateRecipe
 from smallvoice.reporting.privacy import source_name
 from smallvoice.run_folder import RunFolder
@@ -91,7 +91,7 @@ def evaluate(
     how = [asdict(decode), asdict(model.window), language, scoring.columns, *caps_key(language)]
     partial = _Partial(path, digest(digest(corpus.facts["key"], split, select, *how), model.key))
     continued, synthetic = bool(partial.rows), corpus.facts["synthetic"]
-    left = (one for one in utterances if one.id not in partial.rows)
+    left = (utterance for utterance in utterances if utterance.id not in partial.rows)
     report(len(partial.rows), total)
     started = time.monotonic()
     for batch in decode_utterances(left, engine, language, decode.batch_size):

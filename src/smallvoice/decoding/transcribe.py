@@ -13,11 +13,12 @@ from typing import Any
 from smallvoice import recipe_file as recipes
 from smallvoice.corpus.audio import SAMPLING_RATE, Int16, load_16k
 from smallvoice.decoding import long_form, speech, transcript_files, writers
+from smallvoice.decoding.engine import caps_key
 from smallvoice.decoding.models import Model, open_model
 from smallvoice.decoding.recordings import Identity, Work, held
 from smallvoice.decoding.writers import Transcript
 from smallvoice.errors import InputError, RecipeError, SmallvoiceError, require
-from smallvoice.languages import caps_key, language_code
+from smallvoice.languages import language_code
 from smallvoice.recipe import DecodeRecipe
 from smallvoice.scoring.read_aloud import VERSION, assess, has_words, seconds_read
 from smallvoice.storage import SCHEMA_VERSION, digest, no_space_as_error, read_text

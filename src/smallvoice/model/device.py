@@ -34,13 +34,19 @@ def to_best_device(network: torch.nn.Module) -> None:
         network.to(place)
 
 
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether there was no room: torch has an error of its own for CUDA; MPS, CTranslate2 and the CPU say so."""
+    said = ("out of memory", "can't allocate")
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in said)
+
+
 @contextmanager
 def no_room_as_error(place: torch.device) -> Iterator[None]:
     """Raises: ResourceError: an accelerator's memory is full, most often of another process."""
     try:
         yield
     except RuntimeError as error:
-        if "out of memory" not in str(error):
+        if not is_out_of_memory(error):
             raise
         other = ", or compute on the CPU: CUDA_VISIBLE_DEVICES= before the command" if place.type == "cuda" else ""
         raise ResourceError(f"No room for the model on {describe(place)}. Free its memory{other}.") from None

@@ -16,6 +16,7 @@ from smallvoice.languages import language_code
 from smallvoice.scoring import hypotheses
 from smallvoice.scoring.alternatives import first_choice
 from smallvoice.scoring.function_words import another_language
+from smallvoice.scoring.groups import Row
 from smallvoice.scoring.normalize import Normaliser
 from smallvoice.scoring.scored import Scored
 
@@ -66,10 +67,7 @@ def signs(scored: Scored) -> dict[str, dict[str, Any]]:
             not rules[i].by_character and _too_fast(len(heard[i]), rows[i].get("duration_s"))
         ),
         "words on silence": lambda i: not said[i] and bool(heard[i]),
-        "another script": lambda i: (
-            _foreign(hypotheses.heard(rows[i]), rows[i].get("language"))
-            and not _foreign(str(rows[i]["reference"]), rows[i].get("language"))
-        ),
+        "another script": lambda i: _another_script(rows[i]),
         "another language": lambda i: _another_language(heard[i], said[i], rows[i].get("language")),
         "nothing written": lambda i: bool(said[i]) and not heard[i],
     }
@@ -124,6 +122,12 @@ def _foreign(text: str, language: str | None) -> bool:
     scripts = _SCRIPTS_OF.get(language_code(language or "en"))
     letters = [unicodedata.name(character, "") for character in text if character.isalpha()]
     return scripts is not None and sum(not name.startswith(scripts) for name in letters) > len(letters) / 2
+
+
+def _another_script(row: Row) -> bool:
+    """Whether what was written is of another script, and what was said is not."""
+    language = row.get("language")
+    return _foreign(hypotheses.heard(row), language) and not _foreign(str(row["reference"]), language)
 
 
 def _another_language(heard: list[str], said: list[str], language: str | None) -> bool:

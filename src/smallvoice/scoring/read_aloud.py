@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import csv
 import io
-import re
-import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from smallvoice.languages import language_code
-from smallvoice.scoring.normalize import CASELESS, CHILD, Normaliser, by_character, is_english, is_spaced
+from smallvoice.scoring.normalize import CHILD, WHISPER_BASIC, Normaliser, for_language, is_english
 from smallvoice.scoring.reading_steps import BRIDGES, align_reading, alike
 from smallvoice.scoring.word_errors import AlignedWord
 
-VERSION = 2
+VERSION = 3
 """Rises when the counts of a reading change."""
 
 
@@ -143,28 +141,11 @@ def _to_say(passage: str, language: str | None) -> str:
     return said.replace(" & ", " and ") if is_english(language) else said
 
 
-_IN_BRACKETS = re.compile(r"[<\[][^>\]]*[>\]]|\([^)]+?\)")
-
-
-def _as_read(text: str) -> str:
-    text = unicodedata.normalize("NFKC", _IN_BRACKETS.sub("", text))
-    return CASELESS.apply("".join(" " if unicodedata.category(sign).startswith("S") else sign for sign in text))
-
-
-_AS_READ = Normaliser(
-    "read-aloud",
-    1,
-    ("text in brackets and parentheses removed; NFKC; symbols become a space; marks stay", *CASELESS.steps),
-    _as_read,
-)
-
-
 def _rules(language: str | None) -> Normaliser:
-    """Whisper's own rules for other languages make two words of *l'eau*."""
+    """Whisper's own, but what a child says stays; who reads Korean reads words."""
     if is_english(language):
         return CHILD
-    spaced = is_spaced(language) or language_code(language or "") == "ko"  # who reads Korean reads words
-    return _AS_READ if spaced else by_character(_AS_READ)
+    return WHISPER_BASIC if language_code(language or "") == "ko" else for_language(language)
 
 
 @dataclass

@@ -21,6 +21,7 @@ from transformers import WhisperConfig
 from smallvoice.errors import OutOfMemory
 from smallvoice.model import adapt
 from smallvoice.model.adapt import ParameterCount
+from smallvoice.model.device import is_out_of_memory
 from smallvoice.model.features import FRAMES_PER_SECOND
 from smallvoice.recipe import Recipe
 from smallvoice.training import estimate
@@ -49,8 +50,8 @@ def noticed(rows: int, frames: int) -> Iterator[None]:
     """
     try:
         yield
-    except RuntimeError as error:  # torch.OutOfMemoryError is one; MPS and the CPU have none of their own
-        if isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error) or "can't allocate" in str(error):
+    except RuntimeError as error:
+        if is_out_of_memory(error):
             raise MemoryFull(rows, frames) from None
         raise
 
