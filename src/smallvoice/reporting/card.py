@@ -52,10 +52,9 @@ _LIBRARIES = {"full": "transformers", "selective": "transformers", "bottleneck":
 
 
 def _metadata(recipe: Recipe, shown: Json, comparison: Json | None) -> Json:
+    base = shown["model"]["base"]
     content: Json = {
-        "base_model": shown["model"]["base"]
-        if "/" in shown["model"]["base"]
-        else None,  # else it is no name on the hub
+        "base_model": base if "/" in base else None,  # else it is no name on the hub
         "library_name": "peft" if recipe.model.save_rank else _LIBRARIES.get(recipe.model.strategy, "peft"),
         "pipeline_tag": "automatic-speech-recognition",
         "language": recipe.corpus.language,
