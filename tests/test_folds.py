@@ -101,6 +101,11 @@ def test_pooled_result_has_a_report(finished: Path) -> None:
         assert "saw none of the utterances" in " ".join(text.split())
         assert f"smallvoice run recipe.yaml --folds {FOLDS}" in text
     assert "holds no model" in card and "THIS_FOLDER" not in card
+    assert "The run holds no provenance" not in page and "Versions and machine" in page and "Time by stage" in page
+    times = [
+        read_json(finished / f"fold-{fold}" / "provenance.json")["stages"]["train"]["seconds"] for fold in (1, 2, 3)
+    ]
+    assert read_json(finished / "provenance.json")["stages"]["train"]["seconds"] == pytest.approx(sum(times))
 
 
 def test_a_second_call_trains_nothing(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -196,3 +201,34 @@ def test_other_speech_is_heard_by_the_model_of_every_fold(finished: Path, tmp_pa
     assert block["utterances"] == 4 and block["b"]["errors"] == sum(errors) > 0
     assert block["b"]["words"] == FOLDS * each[0]["overall"]["normalised"]["b"]["words"]
     assert "Other speech" in RunFolder(out).report.read_text(encoding="utf-8")
+
+
+def test_what_training_would_refuse_is_refused_before_the_first_fold(
+    tiny_models: dict[str, Path], source: Path, tmp_path: Path
+) -> None:
+    recipe = make_recipe(tiny_models["english"], source)
+    recipe = replace(recipe, train=replace(recipe.train, select_dev='gender == "x"'))
+    with pytest.raises(RecipeError, match=r"train\.select_dev"):
+        folds.run_folds(recipe, tmp_path, FOLDS)
+    assert not list(tmp_path.glob("fold-*/hypotheses"))
+
+
+def test_folds_trained_anew_are_kept_when_the_command_is_cut_off(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = shutil.copytree(finished, tmp_path / "out", copy_function=shutil.copy2)
+    recipe, run = recipes.load(finished / "recipe.yaml"), pipeline.run
+
+    def stop_in_fold_3(part: Recipe, folder: Path, **options: object) -> object:
+        if part.corpus.split.fold == 3:
+            raise KeyboardInterrupt
+        return run(part, folder, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pipeline, "run", stop_in_fold_3)
+    with pytest.raises(KeyboardInterrupt):
+        folds.run_folds(recipe, out, FOLDS, force=("train",))
+    monkeypatch.setattr(pipeline, "run", run)
+    capsys.readouterr()
+    folds.run_folds(recipe, out, FOLDS, force=("train",))
+    assert capsys.readouterr().err.count("train: complete and unchanged") == 2
+    assert not list(out.glob("fold-*/.stages/train-begun-again.json"))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 
 from smallvoice import machine
 from smallvoice.reporting import facts
+from smallvoice.stage_cost import Started
 
 
-def package(folder: Path, name: str, energy: str) -> None:
+def package(folder: Path, name: str, energy: str, called: str = "package-0") -> None:
     (folder / name).mkdir()
+    (folder / name / "name").write_text(f"{called}\n")
     (folder / name / "energy_uj").write_text(energy)
+    (folder / name / "max_energy_range_uj").write_text("262143328850\n")
 
 
 def test_energy_is_the_sum_over_processor_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,14 +24,29 @@ def test_energy_is_the_sum_over_processor_packages(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(machine, "_gpu_joules", lambda: None)
     assert machine.energy_j() is None
     package(tmp_path, "intel-rapl:0", "1500000\n")
-    package(tmp_path, "intel-rapl:1", "500000\n")
-    package(tmp_path, "intel-rapl:0:0", "9000000\n")  # a part of package 0
+    package(tmp_path, "intel-rapl:1", "500000\n", "package-1")
+    package(tmp_path, "intel-rapl:2", "7000000\n", "psys")  # the platform, in which the packages are counted again
+    package(tmp_path, "intel-rapl:0:0", "9000000\n", "core")  # a part of package 0
     assert machine.energy_j() == pytest.approx(2.0)
+
+
+def test_no_energy_where_a_counter_may_have_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "RAPL", tmp_path)
+    monkeypatch.setattr(machine, "_gpu_joules", lambda: None)
+    assert machine.countable_s() == math.inf
+    package(tmp_path, "intel-rapl:0", "1500000\n")
+    assert machine.countable_s() == pytest.approx(655, abs=1)  # 262 kJ at 400 W
+    started = Started()
+    package(tmp_path, "intel-rapl:1", "500000\n", "package-1")
+    assert started.cost(None)["energy_j"] == pytest.approx(0.5)
+    started.time -= 700
+    assert "energy_j" not in started.cost(None)
 
 
 def test_a_counter_that_cannot_be_read_counts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "RAPL", tmp_path)
     monkeypatch.setattr(machine, "_gpu_joules", lambda: None)
+    package(tmp_path, "intel-rapl:1", "denied")
     (tmp_path / "intel-rapl:0" / "energy_uj").mkdir(parents=True)  # reading it fails, as without permission
     assert machine.energy_j() is None
 

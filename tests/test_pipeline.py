@@ -474,3 +474,45 @@ def test_speech_that_must_not_break_is_scored_too(
     content["evaluate"]["retention"] = [seen]
     with pytest.raises(InputError, match="training heard"):
         verbs.run(recipes.build(content), out)
+
+
+def test_weights_that_are_gone_are_made_again(
+    finished: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = RunFolder(shutil.copytree(finished.path, tmp_path / "run", copy_function=shutil.copy2))
+    weights_file = out.adapter / "adapter_model.safetensors"
+    before = weights_file.read_bytes()
+    weights_file.unlink()
+    capsys.readouterr()
+    verbs.run(recipes.load(finished.recipe), out.path)
+    assert "train: complete and unchanged" not in capsys.readouterr().err
+    assert weights_file.read_bytes() == before
+
+
+def test_a_run_begun_with_another_recipe_shows_no_figures_of_the_one_before(
+    finished: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = RunFolder(shutil.copytree(finished.path, tmp_path / "run", copy_function=shutil.copy2))
+    recipe = recipes.load(finished.recipe, ["train.epochs=9"])
+
+    def cut_off(*arguments: object, **options: object) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verbs, "train", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        verbs.run(recipe, out.path)
+    assert not out.comparison.exists() and not out.report.exists() and not out.card.exists()
+
+
+def test_nothing_of_somebodys_own_is_written_over(finished: RunFolder, tmp_path: Path) -> None:
+    recipe = recipes.load(finished.recipe)
+    mine = tmp_path / "recipe.yaml"
+    mine.write_text("name: mine  # a note\n", encoding="utf-8")
+    for do in (lambda: verbs.run(recipe, tmp_path), lambda: verbs.train(recipe, finished.corpus, tmp_path)):
+        with pytest.raises(RecipeError, match="has comments"):
+            do()
+    assert mine.read_text(encoding="utf-8") == "name: mine  # a note\n"
+    mine.unlink()
+    (tmp_path / "README.md").write_text("# Mine", encoding="utf-8")
+    with pytest.raises(InputError, match="no model card"):
+        verbs.run(recipe, tmp_path)

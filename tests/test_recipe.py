@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,8 @@ def write(tmp_path: Path, text: str) -> Path:
         (f"train: {{seed: {10**30}}}", r"train\.seed is 1000.* less than 4294967296"),
         (f"train: {{seed: 0x{4200 * 'f'}}}", r"a value that cannot be written down: Exceeds the limit"),
         ("name: ../up", r"name is '\.\./up'"),
+        ("train:\n\tepochs: 2", r":2: not valid YAML: .*Indent with spaces, not with tabs\."),
+        (f"name: {5000 * '9'}", r"a value that cannot be read: Exceeds the limit"),
     ],
 )
 def test_mistakes(tmp_path: Path, text: str, message: str) -> None:
@@ -114,7 +117,7 @@ def test_all_mistakes_at_once(tmp_path: Path) -> None:
     assert len(caught.value.problems) == 4
 
 
-@pytest.mark.parametrize("override", ["epochs", "=3", "train.epochs.x=3", "train.epochs=["])
+@pytest.mark.parametrize("override", ["epochs", "=3", "train.epochs.x=3", "train.epochs=[", f"name={5000 * '9'}"])
 def test_overrides_that_cannot_be(tmp_path: Path, override: str) -> None:
     path = write(tmp_path, "train:\n  epochs: 2")
     with pytest.raises(RecipeError, match="--set"):
@@ -150,3 +153,49 @@ def test_a_setting_may_leave_out_its_stage(tmp_path: Path) -> None:
         recipes.load(path, ["seed=1"])
     with pytest.raises(RecipeError, match="unknown key 'epoch'"):
         recipes.load(path, ["epoch=1"])
+
+
+def test_what_looks_like_a_date_is_a_word(tmp_path: Path) -> None:
+    assert recipes.load(write(tmp_path, "name: 2024-31-12")).name == "2024-31-12"
+    assert recipes.load(write(tmp_path, ""), ["name=2024-31-12"]).name == "2024-31-12"
+
+
+def test_a_stage_whose_settings_are_all_notes_is_the_defaults(tmp_path: Path) -> None:
+    path = write(tmp_path, "train:\n  # epochs: 2\n")
+    assert recipes.load(path).train == Recipe().train
+    assert recipes.load(path, ["train.epochs=7"]).train.epochs == 7
+
+
+def test_a_rate_that_is_the_strategys_own_goes_with_it(tmp_path: Path) -> None:
+    """`recipe.yaml` of a run says every setting: 1e-3 there is LoRA's, and would be 33 times too high for another."""
+    recipes.dump(Recipe(), tmp_path / "recipe.yaml")
+    other = recipes.load(tmp_path / "recipe.yaml", ["model.strategy=full"])
+    assert Recipe().train.learning_rate == 1e-3 and other.train.learning_rate == 3e-5
+    assert recipes.load(tmp_path / "recipe.yaml", ["model.rank=8"]).train.learning_rate == 1e-3
+    given = recipes.load(tmp_path / "recipe.yaml", ["model.strategy=full", "train.learning_rate=1e-4"])
+    assert given.train.learning_rate == 1e-4
+    chosen = write(tmp_path, "train:\n  learning_rate: 2e-4")
+    assert recipes.load(chosen, ["model.strategy=full"]).train.learning_rate == 2e-4
+
+
+def test_what_a_recipe_cannot_hold_is_not_written_over(tmp_path: Path) -> None:
+    recipes.dump(recipes.build({"name": "a", "corpus": {"source": "here #1"}}), tmp_path / "dumped.yaml")
+    recipes.require_no_notes(tmp_path / "dumped.yaml")
+    recipes.require_no_notes(tmp_path / "none.yaml")
+    for text in ("train:\n  epochs: 2  # enough\n", "# mine\n", "search: {model.rank: [2, 4]}"):
+        with pytest.raises(RecipeError, match="has comments or a search: block"):
+            recipes.require_no_notes(write(tmp_path, text))
+
+
+def test_a_folder_of_noises_is_known_by_what_is_in_it(tmp_path: Path) -> None:
+    folder = tmp_path / "noises"
+    folder.mkdir()
+    (folder / "a.wav").write_bytes(b"1234")
+    recipe = recipes.build({"augment": {"noise": 0.5, "noise_folder": str(folder)}})
+    before = recipes.of_a_member(recipe)
+    shutil.copytree(folder, tmp_path / "copy")
+    (tmp_path / "copy" / "a.wav").touch()
+    copied = recipes.build({"augment": {"noise": 0.5, "noise_folder": str(tmp_path / "copy")}})
+    assert recipes.of_a_member(copied) == before
+    (folder / "b.wav").write_bytes(b"12")
+    assert recipes.of_a_member(recipe) != before

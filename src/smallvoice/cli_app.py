@@ -16,6 +16,7 @@ app = App(
     help="Fine-tune Whisper on the voices it heard least, and measure honestly what changed.",
     version=lambda: smallvoice.__version__,
     version_flags=["--version"],
+    suppress_keyboard_interrupt=False,  # `main` says what was kept
 )
 app["--help"].group = app["--version"].group = "Also"
 

@@ -49,7 +49,7 @@ class ResourceError(SmallvoiceError):
 
 
 class OutOfMemory(ResourceError):
-    """A single utterance does not fit: with other settings it may."""
+    """The device has no room for what the settings ask for: with others it may."""
 
 
 class Finding(SmallvoiceError):

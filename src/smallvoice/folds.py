@@ -70,9 +70,12 @@ def run_folds(
             write_json(out / FOLDS, {"number": folds, "folds": []})
         for fold, (part, folder) in enumerate(zip(parts, folders, strict=True), 1):
             console.rule(f"fold {fold} of {folds}")
-            pipeline.run(part, folder.path, data=data, force=force, rehash=rehash)
+            pipeline.run(part, folder.path, data=data, force=force, rehash=rehash, of_several=True)
             _require_separate(folder)
-        return _pool(recipe, RunFolder(out), folders)
+        result = _pool(recipe, RunFolder(out), folders)
+        for folder in folders:
+            pipeline.forget_force(folder.path)
+        return result
 
 
 def _of_fold(recipe: Recipe, fold: int, folds: int) -> Recipe:
@@ -99,6 +102,7 @@ def _prepare_all(parts: list[Recipe], folders: list[RunFolder], data: Path | Non
 
     Raises:
         InputError: somebody would be tested never, or more than once.
+        RecipeError: a fold has nobody of those whom a selection asks for.
     """
     tested: Counter[str] = Counter()
     everyone: set[str] = set()
@@ -108,6 +112,7 @@ def _prepare_all(parts: list[Recipe], folders: list[RunFolder], data: Path | Non
         sources = [names] if isinstance(names, str) else names
         verbs.prepare(sources, folder.corpus, recipe=part.corpus, data=data, rehash=rehash)
         _require_tested(part, folder, fold)
+        verbs.check_training(part, folder.corpus)  # not after the hours of the folds before
         units = _units(folder)
         tested.update(units.get(SPLIT, set()))
         everyone |= set().union(*units.values())
@@ -174,8 +179,34 @@ def _pool(recipe: Recipe, pooled: RunFolder, folders: list[RunFolder]) -> dict[s
     retention = {one.name: _pool_retention(recipe, one.name, pooled, folders) for one in recipe.evaluate.retention}
     base, tuned = (pooled.hypotheses(system, SPLIT) for system in ("base", "tuned"))
     analysis = judging.compare(base, tuned, out=pooled.comparison, recipe=recipe.evaluate, retention=retention)
+    write_json(pooled.provenance, _provenance([read_json(folder.provenance) for folder in folders]))
     judging.report(pooled.path)
     return analysis
+
+
+def _provenance(folds: list[dict[str, Any]]) -> dict[str, Any]:
+    """Versions and machine of all folds, with each that differs; the time of a stage is the sum of the folds'."""
+    stages: dict[str, dict[str, float]] = {}
+    for fold in folds:
+        for name, cost in fold["stages"].items():
+            so_far = stages.setdefault(name, {"seconds": 0.0})
+            so_far["seconds"] += cost.get("seconds", 0.0)
+    return {
+        "versions": _merged([fold["versions"] for fold in folds]),
+        "machine": _merged([fold["machine"] for fold in folds]),
+        "stages": stages,
+        "peak_memory_bytes": max(fold["peak_memory_bytes"] for fold in folds),
+    }
+
+
+def _merged(dicts: list[dict[str, Any]]) -> dict[str, Any]:
+    """What several say; where they differ, all of it."""
+    found: dict[str, Any] = {}
+    for key in dict.fromkeys(key for one in dicts for key in one):
+        values = [one[key] for one in dicts if key in one]
+        different = [value for number, value in enumerate(values) if value not in values[:number]]
+        found[key] = different[0] if len(different) == 1 else " / ".join(str(value) for value in different)
+    return found
 
 
 def _pool_retention(recipe: Recipe, name: str, pooled: RunFolder, folders: list[RunFolder]) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import resource
@@ -74,17 +75,37 @@ def energy_j() -> float | None:
 
 
 RAPL = Path("/sys/class/powercap")
-"""One folder for each processor package, `intel-rapl:0`; AMD's too. Its parts (`intel-rapl:0:0`) are counted in it."""
+"""One folder for each processor package, `intel-rapl:0`, named `package-0`; AMD's too. Its parts (`intel-rapl:0:0`) are
+counted in it, and the platform beside it (`psys`) counts it again."""
+MOST_WATTS = 400.0
+"""Of a processor package: its counter begins anew after so many joules, and nobody can tell how often."""
 
 
 def _processor_joules() -> float | None:
-    found = []
-    for package in sorted(RAPL.glob("intel-rapl:?")):
-        try:
-            found.append(int((package / "energy_uj").read_text()) / 1e6)
-        except (OSError, ValueError):  # most systems let only the administrator read it
-            continue
-    return sum(found) if found else None
+    found = [_number(package / "energy_uj") for package in _packages()]
+    known = [microjoules / 1e6 for microjoules in found if microjoules is not None]
+    return sum(known) if known else None
+
+
+def countable_s() -> float:
+    """For so long the counters of `energy_j` cannot have begun anew; infinite where nothing says that they do."""
+    ranges = (_number(package / "max_energy_range_uj") for package in _packages())
+    return min((most / 1e6 / MOST_WATTS for most in ranges if most), default=math.inf)
+
+
+def _packages() -> list[Path]:
+    return [path for path in sorted(RAPL.glob("intel-rapl:?")) if _text(path / "name").startswith("package-")]
+
+
+def _number(path: Path) -> int | None:
+    return int(text) if (text := _text(path)).isdecimal() else None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):  # most systems let only the administrator read the counters
+        return ""
 
 
 def _gpu_joules() -> float | None:

@@ -20,16 +20,23 @@ from smallvoice.decoding.engine import caps_key
 from smallvoice.errors import InputError, RecipeError
 from smallvoice.model import tuned, weights
 from smallvoice.recipe import CorpusRecipe, EvaluateRecipe, Recipe, RetentionRecipe
-from smallvoice.reporting.card import write_card
+from smallvoice.reporting.card import require_own, write_card
 from smallvoice.run_folder import FOLDS, RunFolder
-from smallvoice.stage_cost import Started
-from smallvoice.storage import digest, locked, read_json, read_marker, remove_marker, write_json, write_marker
+from smallvoice.stage_cost import Started, say_where
+from smallvoice.storage import (
+    digest,
+    file_states,
+    locked,
+    read_json,
+    read_marker,
+    remove_marker,
+    unchanged,
+    write_marker,
+)
 from smallvoice.terminal import console
 
 Stage = Literal["prepare", "base", "train", "tuned", "retention", "compare", "report"]
 STAGES: tuple[Stage, ...] = ("prepare", "base", "train", "tuned", "retention", "compare", "report")
-COSTS = ("seconds", "energy_j", "last_part", "precision", "matmul_gflops")
-"""What a stage's marker says of its cost."""
 BEGUN_AGAIN = "train-begun-again"
 """A marker: hours of training that `--force` began are not thrown away where the same command continues them."""
 MULTIPLYING: tuple[Stage, ...] = ("base", "train", "tuned", "retention")
@@ -43,6 +50,7 @@ def run(
     data: Path | None = None,
     force: tuple[str, ...] = (),
     rehash: bool = False,
+    of_several: bool = False,
 ) -> dict[str, Any]:
     """Prepare, evaluate the base model, train, evaluate the tuned one, compare, report.
 
@@ -51,6 +59,7 @@ def run(
         data: where corpora are looked for by name.
         force: stages to do again although they are complete; what depends on them follows.
         rehash: compare source files by content instead of by size and time.
+        of_several: the same command has other runs to do; the caller says when all are done (`forget_force`).
 
     Returns:
         The content of `comparative_analysis.json`; `split`, `utterances` (0) and `why` where nobody is kept for a test.
@@ -68,11 +77,20 @@ def run(
         )
     if (out / FOLDS).exists():
         raise RecipeError(f"{out}: holds a run over folds. Choose another --out.")
+    folder = RunFolder(out)
+    recipes.require_no_notes(folder.recipe)
+    require_own(folder.card)
     out.mkdir(parents=True, exist_ok=True)
     with locked(out):
-        result = _Run(recipe, RunFolder(out), data, force, rehash).all()
-        remove_marker(out, BEGUN_AGAIN)
+        result = _Run(recipe, folder, data, force, rehash).all()
+        if not of_several:
+            forget_force(out)
         return result
+
+
+def forget_force(out: Path) -> None:
+    """All that `--force` asked for is done: asked again, it is done again."""
+    remove_marker(out, BEGUN_AGAIN)
 
 
 class _Run:
@@ -129,7 +147,7 @@ class _Run:
             needs=("base", "tuned", "retention"),
         )
         if self.worked:
-            self._say_where()
+            say_where(self.folder, STAGES)
         self._stage(
             "report",
             digest(compared, recipes.as_dict(recipe)),
@@ -141,17 +159,19 @@ class _Run:
 
     def _train_stage(self, prepared: str, model: str) -> str:
         folder = self.folder
-        made = (folder.adapter / "smallvoice.json", folder.metrics, folder.trained_on)
+        of_adapter = (folder.adapter / name for name in tuned.WEIGHT_FILES)  # one of them is there
+        made = (folder.adapter / "smallvoice.json", folder.metrics, folder.trained_on, *of_adapter)
+        settings = recipes.of_an_adapter(self.recipe)
         key = self._stage(
             "train",
-            digest(prepared, model, self.recipe.corpus.language, recipes.of_an_adapter(self.recipe)),
+            digest(prepared, model, self.recipe.corpus.language, settings),
             lambda: verbs.train(self.recipe, folder.corpus, folder.path),
             made=made,
             needs=("prepare",),
         )
         if tuned.decode_as(folder.adapter, self.recipe.decode):  # which needs no other training
             marker = read_marker(folder.path, "train") or {}
-            write_marker(folder.path, **{**marker, "stage": "train", "key": key, "made": _state(made)})
+            write_marker(folder.path, **{**marker, "stage": "train", "key": key, "made": file_states(made)})
         return key
 
     def _retention_stage(self, models: str, keys: list[str]) -> str:
@@ -218,7 +238,7 @@ class _Run:
             why += ". Sets of other speech (evaluate.retention) are scored only beside a test"
         if self.worked:
             self._forget_scores()
-            self._say_where()
+            say_where(self.folder, STAGES)
             write_card(self.folder.path)
         console.print(why)
         return {"split": split, "utterances": 0, "why": why}
@@ -228,10 +248,7 @@ class _Run:
         folder, split = self.folder, self.recipe.evaluate.split
         for stage in set(STAGES) - {"prepare", "train"}:
             remove_marker(folder.path, stage)
-        folder.forget_claims()
-        for path in (folder.evaluation(split), *(folder.hypotheses(system, split) for system in ("base", "tuned"))):
-            path.unlink(missing_ok=True)
-        shutil.rmtree(folder.path / "retention", ignore_errors=True)
+        folder.forget_scores(split)
 
     def _prepare(self) -> str:
         """`prepare` knows by itself whether anything changed, for it is the only one that knows the files."""
@@ -270,11 +287,13 @@ class _Run:
         if not self.redone.isdisjoint(needs):
             self.redone.add(stage)
         again = stage in self.redone and not (stage == "train" and self._begun_again(key))
-        if marker and marker["key"] == key and marker["made"] == _state(made) and not again:
+        if marker and marker["key"] == key and unchanged(marker["made"], made) and not again:
             console.print(f"[dim]{stage}: complete and unchanged[/dim]")
             return key
         console.print(f"[bold]{stage}[/bold]")
         remove_marker(self.folder.path, stage)
+        if stage != "report":
+            self.folder.forget_claims()  # of another recipe than the one that stands there now
         if again and stage == "train":
             shutil.rmtree(self.folder.checkpoints, ignore_errors=True)
             write_marker(self.folder.path, BEGUN_AGAIN, key)
@@ -293,7 +312,7 @@ class _Run:
 
     def _mark(self, stage: Stage, key: str, cost: dict[str, float | bool | str], made: tuple[Path, ...]) -> None:
         self.worked = True
-        write_marker(self.folder.path, stage, key, **cost, made=_state(made))
+        write_marker(self.folder.path, stage, key, **cost, made=file_states(made))
 
     def _base(self) -> object:
         verbs.check_training(self.recipe, self.folder.corpus)  # not after an hour of decoding
@@ -318,24 +337,3 @@ class _Run:
         recipe, folder = self.recipe.evaluate, self.folder
         retention = {one.name: folder.retention(one.name).comparison for one in recipe.retention}
         return judging.compare(base, tuned, out=folder.comparison, recipe=recipe, retention=retention)
-
-    def _say_where(self) -> None:
-        """What times and figures of this run must be read beside."""
-        markers = {stage: marker for stage in STAGES if (marker := read_marker(self.folder.path, stage))}
-        write_json(
-            self.folder.provenance,
-            {
-                "versions": machine.versions(),
-                "machine": machine.facts(),
-                "stages": {
-                    stage: {name: marker[name] for name in COSTS if name in marker} for stage, marker in markers.items()
-                },
-                "peak_memory_bytes": max(marker["peak_memory_bytes"] for marker in markers.values()),
-            },
-        )
-
-
-def _state(paths: tuple[Path, ...]) -> list[list[int]]:
-    """Size and time of files; a missing one has neither."""
-    found = (path.stat() if path.is_file() else None for path in paths)
-    return [[stat.st_size, stat.st_mtime_ns] if stat else [] for stat in found]

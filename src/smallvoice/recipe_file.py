@@ -33,7 +33,17 @@ def load(path: Path, overrides: list[str] | tuple[str, ...] = ()) -> Recipe:
         raise RecipeError(f"{path}:1: a recipe is a mapping of stages, found {type(content).__name__}.")
     content.pop("search", None)  # ranges for `smallvoice search`, which reads them itself
     content.setdefault("name", name_of(path))
+    if any(override.startswith("model.") for override in overrides):
+        content = _with_open_rate(content, str(path), lines)
     return build(apply_overrides(content, overrides), where=str(path), lines=lines)
+
+
+def _with_open_rate(content: dict[str, Any], where: str, lines: dict[tuple[str, ...], int]) -> dict[str, Any]:
+    """Leave a learning rate open that is the strategy's own: another strategy, set over it, has another."""
+    recipe = build(content, where=where, lines=lines)
+    if recipe.train.learning_rate != recipe.model.usual_rate:
+        return content
+    return {**content, "train": {**(content.get("train") or {}), "learning_rate": None}}
 
 
 def name_of(path: Path) -> str:
@@ -52,6 +62,7 @@ def build(content: dict[str, Any], where: str = "recipe", lines: dict[tuple[str,
     Raises:
         RecipeError: every unknown key, wrong type and impossible value.
     """
+    content = {key: value for key, value in content.items() if value is not None}  # all its keys are commented out
     try:
         # Through JSON: pydantic's strict mode takes a mapping for a dataclass only there.
         written = json.dumps(content, default=str)
@@ -87,12 +98,14 @@ def apply_overrides(content: dict[str, Any], overrides: list[str] | tuple[str, .
         keys = [*homes, *keys]
         try:
             parsed = yaml.load(value, Loader=yaml_file.Loader)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):
             problems.append(f"--set {override}: {value!r} is not valid YAML.")
             continue
         target: Any = content
         for key in keys[:-1]:
-            target = target.setdefault(key, {}) if isinstance(target, dict) else None
+            if isinstance(target, dict) and target.get(key) is None:  # also where all its keys are commented out
+                target[key] = {}
+            target = target[key] if isinstance(target, dict) else None
         if not isinstance(target, dict):
             problems.append(f"--set {override}: {'.'.join(keys[:-1])} holds a value, not further keys.")
             continue
@@ -146,11 +159,21 @@ def as_dict(stage: Any) -> dict[str, Any]:
 
 
 def known_before(recipe: Recipe) -> dict[str, Any]:
-    """`as_dict` for a key: what was added to recipes is left out where it is unused, so older work keeps its key."""
+    """`as_dict` for a key: what was added to recipes is left out where it is unused, so older work keeps its key; of a
+    folder of noises or rooms what is in it, wherever it lies."""
     settings = as_dict(recipe)
+    for name in ("noise_folder", "room_folder"):
+        if folder := settings["augment"][name]:
+            settings["augment"][name] = _files_in(Path(folder).expanduser())
     if not settings["train"]["consistency"]:
         del settings["train"]["consistency"]
     return settings
+
+
+def _files_in(folder: Path) -> list[tuple[str, int]]:
+    """Name and size of every file: a copy of a folder is no other one."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return sorted((path.relative_to(folder).as_posix(), path.stat().st_size) for path in files)
 
 
 def to_change(recipe: Recipe) -> dict[str, Any]:
@@ -181,6 +204,22 @@ def require_unedited(path: Path) -> None:
         raise RecipeError(
             f"{path} was edited by hand, and its comments would be lost. Change it there, or give another file to "
             f"write and --recipe {path}."
+        )
+
+
+def require_no_notes(path: Path) -> None:
+    """See that a recipe that `dump` writes here replaces nothing that it cannot hold.
+
+    Raises:
+        RecipeError: the file that is there has comments, or ranges for `smallvoice search`.
+    """
+    if not path.exists():
+        return
+    content, _ = yaml_file.load(path)
+    if yaml_file.has_comments(path) or (isinstance(content, dict) and "search" in content):
+        raise RecipeError(
+            f"{path} has comments or a search: block, and the run would write every setting there without them. Choose "
+            "another --out, or give that file another name."
         )
 
 

@@ -19,6 +19,7 @@ RUN/README.md                       the model card
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,6 +91,13 @@ class RunFolder:
         """Take away what is said of a model where another takes its place."""
         for path in (self.comparison, self.report, self.card):
             path.unlink(missing_ok=True)
+
+    def forget_scores(self, split: str) -> None:
+        """Take away what was heard and scored of a split, and of other speech."""
+        self.forget_claims()
+        for path in (self.evaluation(split), *(self.hypotheses(system, split) for system in ("base", "tuned"))):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(self.path / "retention", ignore_errors=True)
 
     def hypotheses(self, system: str, split: str) -> Path:
         """`system` is `base` or `tuned`."""

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from smallvoice import machine
+from smallvoice.run_folder import RunFolder
+from smallvoice.storage import read_marker, write_json
+
+COSTS = ("seconds", "energy_j", "last_part", "precision", "matmul_gflops")
+"""What a stage's marker says of its cost."""
 
 
 class Started:
@@ -31,6 +37,23 @@ class Started:
         if facts.get("decode_s", 0.0) is None:
             return {**cost, "seconds": elapsed, "last_part": True}
         seconds = max(elapsed, facts.get("seconds", 0.0))
-        if seconds > elapsed or now is None or self.energy_j is None or now < self.energy_j:
+        unknown = now is None or self.energy_j is None or now < self.energy_j
+        if unknown or seconds > elapsed or elapsed > machine.countable_s():
             return {**cost, "seconds": seconds}
         return {**cost, "seconds": seconds, "energy_j": now - self.energy_j}
+
+
+def say_where(folder: RunFolder, stages: Sequence[str]) -> None:
+    """Write what times and figures of a run must be read beside, from the markers of its stages."""
+    markers = {stage: marker for stage in stages if (marker := read_marker(folder.path, stage))}
+    write_json(
+        folder.provenance,
+        {
+            "versions": machine.versions(),
+            "machine": machine.facts(),
+            "stages": {
+                stage: {name: marker[name] for name in COSTS if name in marker} for stage, marker in markers.items()
+            },
+            "peak_memory_bytes": max(marker["peak_memory_bytes"] for marker in markers.values()),
+        },
+    )

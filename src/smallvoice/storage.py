@@ -201,10 +201,11 @@ def locked(folder: Path) -> Iterator[None]:
     """
     handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{folder}: another smallvoice works in it now. Wait for it to end.") from None
         yield
-    except BlockingIOError:
-        raise InputError(f"{folder}: another smallvoice works in it now. Wait for it to end.") from None
     finally:
         os.close(handle)
 
@@ -219,6 +220,17 @@ def read_marker(folder: Path, stage: str) -> dict[str, Any] | None:
     with suppress(InputError):
         return read_json(_marker(folder, stage))
     return None
+
+
+def file_states(paths: Iterable[Path]) -> list[list[int]]:
+    """Size and time of files, for a marker; a missing one has neither."""
+    found = (path.stat() if path.is_file() else None for path in paths)
+    return [[stat.st_size, stat.st_mtime_ns] if stat else [] for stat in found]
+
+
+def unchanged(before: list[list[int]], paths: Iterable[Path]) -> bool:
+    """Whether files are as a marker says; one of an earlier version knows only the first of them."""
+    return file_states(paths)[: len(before)] == before
 
 
 def remove_marker(folder: Path, stage: str) -> None:

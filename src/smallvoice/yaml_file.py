@@ -15,7 +15,9 @@ from smallvoice.storage import read_text
 
 
 class Loader(yaml.SafeLoader):
-    """YAML 1.1, but as in YAML 1.2 `1e-3` is a number and `no` (Norwegian) a word; a key given twice is an error."""
+    """YAML 1.1, but as in YAML 1.2 `1e-3` is a number, `no` (Norwegian) a word and `2024-31-12` a text.
+
+    A key given twice is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -29,7 +31,7 @@ class Loader(yaml.SafeLoader):
 
 
 Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":bool", ":timestamp"))]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(true|false)$", re.IGNORECASE), list("tTfF"))
@@ -61,6 +63,20 @@ def compose(path: Path) -> yaml.Node | None:
         return yaml.compose(text, Loader=yaml.SafeLoader)
 
 
+def has_comments(path: Path) -> bool:
+    """Whether somebody wrote notes into a file.
+
+    Raises:
+        InputError, RecipeError: as `load`.
+    """
+    text = read_text(path)
+    with _mistakes(path):
+        scalars = [token for token in yaml.scan(text) if isinstance(token, yaml.ScalarToken)]
+    inside = [range(token.start_mark.index, token.end_mark.index) for token in scalars]
+    marks = (found.start() for found in re.finditer(r"(?m)(?:^|(?<=\s))#", text))
+    return any(not any(mark in scalar for scalar in inside) for mark in marks)
+
+
 @contextmanager
 def _mistakes(path: Path) -> Iterator[None]:
     try:
@@ -69,9 +85,18 @@ def _mistakes(path: Path) -> Iterator[None]:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "a character that YAML does not allow"
-        raise RecipeError(f"{path}{line}: not valid YAML: {problem}. Put marks in quotes: '*'.") from None
+        raise RecipeError(f"{path}{line}: not valid YAML: {problem}. {_advice(problem)}".rstrip()) from None
+    except ValueError as error:  # a number of 5,000 digits
+        raise RecipeError(f"{path}: a value that cannot be read: {error}.") from None
     except RecursionError:
         raise RecipeError(f"{path}: not valid YAML: brackets in brackets without end.") from None
+
+
+def _advice(problem: str) -> str:
+    """What mends it, where the parser's own words do not say so."""
+    if "\\t" in problem:
+        return "Indent with spaces, not with tabs."
+    return "" if "twice" in problem or "a key must be" in problem else "Put marks in quotes: '*'."
 
 
 def _lines_of(node: yaml.Node | None, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], int]:

@@ -3,9 +3,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import yaml
 
-from smallvoice.reporting.card import write_card
+from smallvoice.errors import InputError
+from smallvoice.reporting.card import require_own, write_card
 from smallvoice.run_folder import RunFolder
 from smallvoice.storage import read_json, read_jsonl, write_json, write_jsonl
 
@@ -60,3 +62,28 @@ def test_a_base_that_is_no_name_on_the_hub_is_not_called_one(make_run: MakeRun) 
 def test_synthetic_speech_gives_no_result_to_index(make_run: MakeRun) -> None:
     text = write_card(make_run(synthetic=True)).read_text(encoding="utf-8")
     assert "Synthetic speech" in text and "model-index" not in text
+
+
+def test_a_part_of_the_test_is_called_one(make_run: MakeRun) -> None:
+    run = make_run(settings={"evaluate": {"select": "age_years < 18"}})
+    text = write_card(run).read_text(encoding="utf-8")
+    metadata = yaml.safe_load(text.split("---")[1])
+    dataset = metadata["model-index"][0]["results"][0]["dataset"]
+    assert dataset["name"].endswith(", test of this run, where age_years < 18") and "split" not in dataset
+    assert "those where `age_years < 18`; in brackets" in text
+
+
+def test_names_in_a_recipe_are_not_shown(make_run: MakeRun) -> None:
+    named = 'source == "St-Mary" or source == "speechocean762" and age_years < 9'
+    settings = {"corpus": {"tiers": ["Anna"]}, "train": {"mix": [{"select": named}], "select_dev": "session != 'Ben'"}}
+    text = write_card(make_run(settings=settings)).read_text(encoding="utf-8")
+    assert "Anna" not in text and "St-Mary" not in text and "Ben'" not in text
+    assert "age_years < 9" in text and "speechocean762" in text
+
+
+def test_a_readme_that_is_no_card_is_nobodys_to_replace(make_run: MakeRun, tmp_path: Path) -> None:
+    require_own(tmp_path / "README.md")
+    require_own(write_card(make_run()))
+    (tmp_path / "README.md").write_text("# My project", encoding="utf-8")
+    with pytest.raises(InputError, match="no model card of smallvoice"):
+        require_own(tmp_path / "README.md")

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from smallvoice.scoring.significance import Change, change, percentile_interval, rate, resample, student_t
+from smallvoice.scoring.significance import Change, change, of_models, rate, resample, student_t
 
 
 def table(rows: list[list[int]]) -> np.ndarray:
@@ -100,8 +100,6 @@ def test_a_wider_confidence_gives_a_wider_interval() -> None:
     narrow, wide = changed(rows, 0.5).absolute_interval, changed(rows, 0.95).absolute_interval
     assert narrow is not None and wide is not None
     assert wide[0] < narrow[0] < narrow[1] < wide[1]
-    draws = np.random.default_rng(0).normal(size=10_000)
-    assert percentile_interval(draws, 0.95) == pytest.approx((-1.96, 1.96), abs=0.06)
 
 
 def test_references_of_which_each_system_chose_its_own_words() -> None:
@@ -151,3 +149,11 @@ def test_intervals_hold_the_population_value_as_often_as_they_say(speakers: int,
         truths = (*truths, (found.relative_interval, truth_b / truth_a - 1))
         held += [interval is not None and interval[0] <= truth <= interval[1] for interval, truth in truths]
     assert all(least <= share <= most for share in held / 1000), held / 1000
+
+
+def test_the_interval_of_a_ratio_of_two_models_is_that_of_a_comparison() -> None:
+    rows = [[5, 1, 10], [5, 3, 20], [5, 2, 10], [7, 4, 10]]
+    found = of_models(np.array(rows), lambda errors, words: errors[..., 1] / errors[..., 0], 0.95)
+    relative = changed(rows).relative_interval
+    assert found is not None and relative is not None
+    assert found == pytest.approx((relative[0] + 1, relative[1] + 1))

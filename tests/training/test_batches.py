@@ -232,3 +232,11 @@ def test_a_run_that_was_cut_off_hears_the_same(tiny_models: dict[str, Path], tin
     assert whole == cut and '"step": 1,' in whole and '"room": "synthesised"' in whole
     adapters = [load_file(tmp_path / name / "adapter/adapter_model.safetensors") for name in ("whole", "cut")]
     assert all(np.array_equal(adapters[0][name], adapters[1][name]) for name in adapters[0])
+
+
+def test_the_largest_batch_by_seconds_is_not_always_of_the_longest_window(tiny_corpus: Path) -> None:
+    plan = planner(tiny_corpus, batch_seconds=40.0, window={"kind": "full"})
+    assert plan.largest_batch() == (1, 3000)
+    plan = planner(tiny_corpus, batch_seconds=40.0)
+    plan._longest_frames = lambda: 3000  # type: ignore[method-assign]
+    assert plan.largest_batch() == (2, 2000)

@@ -17,7 +17,6 @@ from smallvoice.corpus.utterance import Utterance, open_corpus
 from smallvoice.errors import InputError, RecipeError
 from smallvoice.recipe import MixRecipe, PreserveRecipe, Recipe
 from smallvoice.reporting.learning_plot import learning_curve as plot
-from smallvoice.scoring import significance
 from smallvoice.storage import read_json, read_jsonl, write_json
 from smallvoice.training import curve
 from smallvoice.training.outlook import outlook, sentence
@@ -168,7 +167,7 @@ def test_shares_that_cannot_be(recipe: Recipe, tiny_corpus: Path, tmp_path: Path
 def _outlook(errors_of: list[list[int]], speakers: list[int]) -> dict[str, Any] | None:
     """Errors of each model per decoded speaker, each of whom said 100 words."""
     table = np.array([*errors_of, [100] * len(errors_of[0])]).T
-    return outlook(speakers, table.sum(axis=0), significance.resample(table, 2000, 0), 0.95)
+    return outlook(speakers, table, len(table), 0.95)
 
 
 def test_outlook_of_a_power_law() -> None:
@@ -194,7 +193,7 @@ def test_outlook_without_an_effect() -> None:
     said = sentence(points, trend, "dev", 5, 0.95)
     assert "no effect of more speakers is shown" in said
     assert "would bring" not in said
-    assert "narrower than it should be" in said
+    assert "rests on too little" in said
 
 
 def test_outlook_of_more_errors_with_more_data() -> None:
@@ -204,7 +203,7 @@ def test_outlook_of_more_errors_with_more_data() -> None:
 
 
 def test_nothing_is_claimed_without_an_interval() -> None:
-    assert outlook([10, 20], np.array([5, 4, 100]), None, 0.95) is None
+    assert outlook([10, 20], np.array([[5, 4, 100]]), 1, 0.95) is None
     assert _outlook([[0, 0, 0], [0, 0, 0]], [10, 20]) is None
     said = sentence([{"speakers": 1, "wer": 0.1}, {"speakers": 2, "wer": 0.0}], None, "dev", 1, 0.95)
     assert said.endswith("Nothing is claimed: no interval can be drawn from 1 speaker.")
@@ -224,3 +223,19 @@ def test_a_part_of_a_corpus(tiny_corpus: Path, tmp_path: Path) -> None:
     assert "test" not in part.splits()
     assert part.facts["text"] == corpus.facts["text"]
     assert part.facts["key"] != corpus.facts["key"]
+
+
+def test_two_speakers_show_no_effect() -> None:
+    trend = _outlook([[40, 44], [32, 35], [26, 28]], [10, 20, 40])
+    assert trend is None or not trend["shown"]
+    few = {"factor": 0.8, "factor_interval": [0.7, 0.9], "speakers": 80, "wer": 0.2, "interval": [0.1, 0.3]}
+    points = [{"speakers": 10, "wer": 0.4}, {"speakers": 40, "wer": 0.256}]
+    said = sentence(points, {**few, "shown": False}, "dev", 5, 0.95)
+    assert "too few known speakers were asked" in said and "would bring" not in said
+
+
+def test_recordings_without_a_speaker_show_no_effect() -> None:
+    table = np.array([[40, 44, 36, 41, 39] * 4, [32, 35, 29, 33, 31] * 4, [26, 28, 23, 26, 25] * 4, [100] * 20]).T
+    known, unknown = (outlook([10, 20, 40], table, number, 0.95) for number in (20, 0))
+    assert known is not None and unknown is not None
+    assert known["shown"] and not unknown["shown"]

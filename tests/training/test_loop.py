@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
+import signal
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +26,7 @@ from smallvoice.model.prompt import prefix_ids
 from smallvoice.recipe import AugmentRecipe, ModelRecipe, Recipe, TrainRecipe
 from smallvoice.run_folder import RunFolder
 from smallvoice.scoring.word_errors import ErrorCounts
-from smallvoice.storage import read_jsonl
+from smallvoice.storage import read_json, read_jsonl
 from smallvoice.training import augment, checkpoint, loop, train
 from smallvoice.training.average import average_products
 from smallvoice.training.ema import RunningAverage
@@ -502,3 +505,44 @@ def test_another_adapter_does_not_keep_the_scores_of_the_one_before(
     assert all(path.is_file() for path in claims), "the same adapter: what is said of it holds"
     verbs.train(replace(recipe, train=replace(recipe.train, seed=1)), tiny_corpus, run.path)
     assert not any(path.exists() for path in claims)
+
+
+def test_told_to_stop_while_dev_is_decoded_after_the_last_step(
+    tiny_models: dict[str, Path], tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = train.Setup.dev_errors
+
+    def interrupted(setup: train.Setup) -> ErrorCounts:
+        signal.raise_signal(signal.SIGINT)
+        return given(setup)
+
+    recipe = make_recipe(tiny_models["english"], members=2, evaluations=1)
+    monkeypatch.setattr(train.Setup, "dev_errors", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        verbs.train(recipe, tiny_corpus, tmp_path)
+    first = read_json(tmp_path / "checkpoints" / "member-0" / "last" / "progress.json")
+    assert first["finished"] and not (tmp_path / "checkpoints" / "member-1").exists()
+    monkeypatch.setattr(train.Setup, "dev_errors", given)
+    verbs.train(recipe, tiny_corpus, tmp_path)
+    assert (tmp_path / "adapter" / "adapter_model.safetensors").exists()
+
+
+def test_a_finished_loop_is_freed_at_once(tiny_models: dict[str, Path], tiny_corpus: Path, tmp_path: Path) -> None:
+    """Its moments and gradients are as large as what moves: no time to wait for a search for circles."""
+    kept: list[weakref.ref[loop._Loop]] = []
+    begin = loop._Loop.__init__
+
+    def remembered(self: loop._Loop, member: loop.Member) -> None:
+        begin(self, member)
+        kept.append(weakref.ref(self))
+
+    gc.disable()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loop._Loop, "__init__", remembered)
+            recipe = make_recipe(tiny_models["english"], consistency=1.0)
+            recipe = replace(recipe, augment=replace(recipe.augment, vocal_tract=0.1))
+            verbs.train(recipe, tiny_corpus, tmp_path)
+        assert kept and kept[0]() is None
+    finally:
+        gc.enable()

@@ -14,11 +14,12 @@ import torch
 
 from smallvoice import recipe_file as recipes
 from smallvoice import verbs
-from smallvoice.errors import ResourceError
+from smallvoice.errors import OutOfMemory, ResourceError
+from smallvoice.model import weights
 from smallvoice.model.adapt import ParameterCount
 from smallvoice.recipe import Recipe
 from smallvoice.storage import read_json, read_jsonl
-from smallvoice.training import checkpoint, estimate, memory, objective
+from smallvoice.training import checkpoint, estimate, memory, objective, plan
 
 
 def make_recipe(model: Path, **train: object) -> Recipe:
@@ -221,3 +222,32 @@ def test_training_gives_memory_back(
     monkeypatch.setattr(memory, "give_back", lambda: given.append(True))
     verbs.train(make_recipe(tiny_models["english"]), tiny_corpus, tmp_path)
     assert len(given) == 4 // 2 + 2
+
+
+def test_no_room_for_what_the_optimiser_keeps_is_an_error(
+    tiny_models: dict[str, Path], tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object, **options: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", full)
+    with pytest.raises(OutOfMemory, match="beside what a batch needs"):
+        verbs.train(make_recipe(tiny_models["english"]), tiny_corpus, tmp_path)
+
+
+def test_measuring_takes_as_much_of_a_batch_as_fits(
+    tiny_models: dict[str, Path], tiny_corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = Device(monkeypatch, room=2, error=torch.OutOfMemoryError("CUDA out of memory."))
+    assert plan.plan(make_recipe(tiny_models["english"]), tiny_corpus).minutes
+    assert device.failures
+
+
+def test_recomputed_layers_keep_less(tiny_models: dict[str, Path]) -> None:
+    whisper = weights.load(str(tiny_models["english"]))
+    count = ParameterCount(trainable=1, total=2)
+    whole, recomputed = (
+        estimate.memory_bytes(whisper.network.config, count, 64, 3000, 1, recomputed=recomputed)
+        for recomputed in (False, True)
+    )
+    assert recomputed < whole

@@ -82,6 +82,8 @@ def test_own_settings_outside_the_ranges(tmp_path: Path) -> None:
         ("train.epochs.x: [1, 2]", r"mine\.yaml:2: search: unknown key 'train\.epochs\.x'\.$"),
         ("train: [1, 2]", r"mine\.yaml:2: search\.train: a stage, not a setting"),
         ("train.seed: [1, 2]", r"mine\.yaml:2: .*train\.seed is not searched: that would choose luck"),
+        ("decode.beams: [1, 5]", r"decode\.beams is not searched: trials are decoded greedily"),
+        ("train.checkpoint_every: [1, 5]", r"is not searched: it changes no score"),
         ("corpus.language: [en, fr]", r"corpus is not searched: all trials are compared on one split"),
         ("model.rank: [8]", r"mine\.yaml:2: search\.model\.rank: a list needs two values"),
         ("model.rank: 8", r"search\.model\.rank is 8: give a list of values, or a range"),

@@ -40,7 +40,7 @@ from smallvoice.model.adapt import Adapted, ParameterCount, count_parameters
 from smallvoice.model.weights import Whisper
 from smallvoice.storage import read_text
 
-ADAPTER, BOTTLENECK, WEIGHTS = "adapter_model.safetensors", "bottleneck.safetensors", "model.safetensors"
+ADAPTER, BOTTLENECK, WEIGHTS = tuned.WEIGHT_FILES
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,10 @@ def require_sense(recipe: ModelRecipe) -> None:
         problems.append(f"model.initial_rank: only model.strategy: adalora looks at it, not {recipe.strategy}.")
     if recipe.initial_rank is not None and recipe.initial_rank <= recipe.rank:
         problems.append(f"model.initial_rank: AdaLoRA must begin above model.rank, which is {recipe.rank}.")
+    if recipe.dropout and recipe.strategy in ("selective", "full"):
+        problems.append(
+            f"model.dropout: only adapters have it, and {recipe.strategy} moves the base's own weights. Use 0."
+        )
     if recipe.save_rank is not None and recipe.strategy not in ("selective", "full"):
         problems.append(f"model.save_rank: what {recipe.strategy} learns is small; only weights are cut to a rank.")
     if recipe.quantize != "none" and recipe.strategy in ("pissa", "selective", "full"):

@@ -13,6 +13,8 @@ from smallvoice.scoring.confidence import Calibration
 from smallvoice.storage import read_json, write_json
 
 FILE = "smallvoice.json"
+WEIGHT_FILES = ("adapter_model.safetensors", "bottleneck.safetensors", "model.safetensors")
+"""Beside it, one of them: of low-rank adapters, of bottleneck adapters, of weights that moved."""
 
 
 @dataclass(frozen=True)

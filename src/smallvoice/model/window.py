@@ -32,9 +32,14 @@ def num_frames(duration_s: float, window: WindowRecipe, max_frames: int) -> int:
     """
     if window.kind in ("full", "packed"):
         return max_frames
-    step = max(2, 2 * round(window.step_s * FRAMES_PER_SECOND / 2))
+    step = step_frames(window)
     needed = math.ceil(duration_s * FRAMES_PER_SECOND) + round(window.margin_s * FRAMES_PER_SECOND)
     return min(max_frames, step * math.ceil(needed / step))
+
+
+def step_frames(window: WindowRecipe) -> int:
+    """Trimmed windows are multiples of so many log-mel frames."""
+    return max(2, 2 * round(window.step_s * FRAMES_PER_SECOND / 2))
 
 
 def max_frames(network: WhisperForConditionalGeneration) -> int:

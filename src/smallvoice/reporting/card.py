@@ -9,11 +9,12 @@ from typing import Any
 import yaml
 
 from smallvoice import recipe_file as recipes
+from smallvoice.errors import InputError
 from smallvoice.recipe import Recipe
 from smallvoice.reporting import facts
 from smallvoice.run_folder import RunFolder
 from smallvoice.scoring import wording
-from smallvoice.storage import read_json, read_jsonl, write_text
+from smallvoice.storage import read_json, read_jsonl, read_text, write_text
 
 Json = dict[str, Any]
 
@@ -33,9 +34,8 @@ def write_card(run: Path) -> Path:
     parts = [
         f"---\n{yaml.safe_dump(_metadata(recipe, shown, comparison), sort_keys=False, allow_unicode=True)}---",
         f"# {recipe.name}",
-        f"{shown['model']['base']}, fine-tuned with [smallvoice](https://pypi.org/project/smallvoice/) "
-        f"({recipe.model.strategy}) on {_sources(shown)}.",
-        *_results(comparison, _separation(folder, comparison)),
+        f"{shown['model']['base']}, {_MADE_WITH} ({recipe.model.strategy}) on {_sources(shown)}.",
+        *_results(comparison, shown["evaluate"]["select"], _separation(folder, comparison)),
         *_training(folder, recipe),
         *_use(folder, recipe),
         "## Limits",
@@ -46,6 +46,21 @@ def write_card(run: Path) -> Path:
     ]
     write_text(folder.card, "\n\n".join(parts) + "\n")
     return folder.card
+
+
+_MADE_WITH = "fine-tuned with [smallvoice](https://pypi.org/project/smallvoice/)"
+
+
+def require_own(card: Path) -> None:
+    """See that a card that is written here replaces nobody's README.
+
+    Raises:
+        InputError: there is one that is no card of a run.
+    """
+    if card.exists() and _MADE_WITH not in read_text(card):
+        raise InputError(
+            f"{card} is no model card of smallvoice, and one would be written there. Choose another --out."
+        )
 
 
 _LIBRARIES = {"full": "transformers", "selective": "transformers", "bottleneck": "smallvoice"}
@@ -69,7 +84,7 @@ def _metadata(recipe: Recipe, shown: Json, comparison: Json | None) -> Json:
                 "results": [
                     {
                         "task": {"type": "automatic-speech-recognition"},
-                        "dataset": {"type": "audio", "name": _sources(shown), "split": comparison["split"]},
+                        "dataset": {"type": "audio", "name": _scored_on(shown, comparison["split"])},
                         "metrics": [{"type": "wer", "name": "WER, Whisper-normalised", "value": round(100 * value, 2)}],
                     }
                 ],
@@ -83,6 +98,12 @@ def _sources(shown: Json) -> str:
     return ", ".join(source) if isinstance(source, list) else str(source)
 
 
+def _scored_on(shown: Json, split: str) -> str:
+    """What was scored. A split of a run is none of the corpus's own, which may have another of that name."""
+    select = shown["evaluate"]["select"]
+    return f"{_sources(shown)}, {split} of this run" + (f", where {select}" if select else "")
+
+
 def _separation(folder: RunFolder, comparison: Json | None) -> str:
     """Whether training heard what was scored, as the report says it."""
     if comparison is None:
@@ -93,7 +114,7 @@ def _separation(folder: RunFolder, comparison: Json | None) -> str:
     return found[1] if found else "Whether training heard any of it is not known."
 
 
-def _results(comparison: Json | None, separation: str) -> list[str]:
+def _results(comparison: Json | None, select: str | None, separation: str) -> list[str]:
     if comparison is None:
         return ["## Results", "Nobody was kept for a test: everyone but dev was trained on, so there is no score here."]
     rows = ["| text compared | words | base | tuned | change, relative |", "|---|---|---|---|---|"]
@@ -106,13 +127,17 @@ def _results(comparison: Json | None, separation: str) -> list[str]:
     unit, confidence = comparison["bootstrap"]["unit"], f"{100 * comparison['bootstrap']['confidence']:g} %"
     sentences = [
         f"Word error rate on {wording.count(comparison['utterances'], 'utterance')} of "
-        f"{wording.count(comparison['speakers'], 'known speaker')}; in brackets the interval, whose unit is the {unit} "
-        f"({confidence}). {separation}",
+        f"{wording.count(comparison['speakers'], 'known speaker')}{_where(select)}; in brackets the interval, whose "
+        f"unit is the {unit} ({confidence}). {separation}",
         f"Verdict: {comparison['verdict']['sentence']}.",
     ]
     if comparison["synthetic"]:
         sentences.insert(0, "**Synthetic speech: these numbers say nothing about people.**")
     return ["## Results", " ".join(sentences), "\n".join(rows), *_other_speech(comparison)]
+
+
+def _where(select: str | None) -> str:
+    return f", those where `{select}`" if select else ""
 
 
 def _other_speech(comparison: Json) -> list[str]:

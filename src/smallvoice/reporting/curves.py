@@ -88,12 +88,23 @@ def _sentence(steps: Metrics, devs: Metrics) -> str:
         of = f" by each of {members} members" if members > 1 else ""
         parts.append(f"{wording.count(len(steps) // members, 'step')}{of}; loss {first:.2f} → {last:.2f} per token.")
     if devs:
-        best = min(devs, key=lambda row: row["wer"])
-        parts.append(
-            f"Word error rate on dev {wording.percent(devs[0]['wer'])} at the first evaluation, "
-            f"best {wording.percent(best['wer'])} at step {best['step']:,}. Dev alone chooses the checkpoint."
-        )
+        parts.append(_dev_sentence(by_member(devs)))
     return " ".join(parts)
+
+
+def _dev_sentence(members: list[Metrics]) -> str:
+    """What was seen on dev: where it was decoded once, it chose nothing."""
+    best = [min(rows, key=lambda row: row["wer"]) for rows in members]
+    rates = ", ".join(wording.percent(row["wer"]) for row in best)
+    if all(len(rows) == 1 for rows in members):
+        each = " of each member" if len(members) > 1 else ""
+        return f"Word error rate on dev after the last step{each}: {rates}. Dev chose nothing."
+    if len(members) > 1:
+        return f"Best word error rate on dev of each member: {rates}. Dev alone chooses each member's checkpoint."
+    return (
+        f"Word error rate on dev {wording.percent(members[0][0]['wer'])} at the first evaluation, "
+        f"best {rates} at step {best[0]['step']:,}. Dev alone chooses the checkpoint."
+    )
 
 
 def _errors(row: dict[str, Any]) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from smallvoice.recipe import Recipe
 from smallvoice.recipe_file import as_dict
-from smallvoice.reporting.privacy import LOCAL, model_name, shareable, source_name
+from smallvoice.reporting.privacy import LOCAL, model_name, selection, shareable, source_name
 from smallvoice.run_folder import FOLDS, RunFolder
 from smallvoice.scoring import wording
 from smallvoice.storage import file_digest, read_json, read_jsonl
@@ -83,6 +84,21 @@ def separation(folder: RunFolder, tested: list[Json]) -> tuple[bool, str] | None
     return True, f"{checked} and none of the speakers scored here (checked against trained_on.jsonl)."
 
 
+def afterwards(recipe: Recipe) -> Iterator[str]:
+    """What is made of the checkpoints that training keeps, in order."""
+    train = recipe.train
+    if train.members > 1:
+        yield f"the average of {wording.count(train.members, 'member')}"
+    if train.preserve:
+        yield "what other speech needs of the base came back"
+    if train.interpolate < 1:
+        yield f"{train.interpolate:g} of the way from the base"
+    if train.spectrum_power < 1:
+        yield f"spectrum ^ {train.spectrum_power:g}"
+    if recipe.model.save_rank:
+        yield f"rank {recipe.model.save_rank}"
+
+
 def shareable_recipe(folder: RunFolder, recipe: Recipe) -> Json:
     """The recipe without places: a corpus or a model in a folder is called a local one."""
     content: Json = shareable(as_dict(recipe))
@@ -95,11 +111,22 @@ def shareable_recipe(folder: RunFolder, recipe: Recipe) -> Json:
         shown["source"] = [source_name(place) for place in places] if len(places) > 1 else source_name(places[0])
     corpus, augment = content["corpus"], content["augment"]
     corpus["audio"] = [LOCAL for _ in recipe.corpus.audio]
+    corpus["tiers"] = [LOCAL for _ in recipe.corpus.tiers]  # often called by who speaks in them
+    _mask_selections(content)
     for part in (corpus, *content["evaluate"]["retention"]):
         part["text_rules"] = part["text_rules"] and "local rules"
     for part, name in ((corpus, "speakers"), (augment, "noise_folder"), (augment, "room_folder")):
         part[name] = part[name] and LOCAL
     return content
+
+
+def _mask_selections(content: Any) -> None:
+    """Take names out of every `select` of a recipe."""
+    for key, value in content.items() if isinstance(content, dict) else enumerate(content):
+        if key in ("select", "select_dev") and isinstance(value, str):
+            content[key] = selection(value)
+        elif isinstance(value, dict | list):
+            _mask_selections(value)
 
 
 def _base(folder: RunFolder, recipe: Recipe) -> str:

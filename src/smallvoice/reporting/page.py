@@ -101,6 +101,8 @@ def _sources(folder: RunFolder, recipe: Recipe, split: str, corpus: Path) -> dic
         data = facts.data(corpus_facts, _object(corpus / "split.json"), _rows(corpus / "ledger.jsonl"))
     return {
         "name": recipe.name,
+        "afterwards": ", ".join(facts.afterwards(recipe)),
+        "selected": shown["evaluate"]["select"],
         "base_model": shown["model"]["base"],
         "data": data,
         "models": facts.models(_object(folder.evaluation(split))),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import unicodedata
 from pathlib import Path
@@ -35,6 +36,24 @@ def model_name(base: str) -> str:
 def source_name(source: str) -> str:
     """A corpus by name as it is; a folder, which may bear the name of a school or a child, as a folder."""
     return source if source in NAMES or source.startswith(HUB) else "a local folder"
+
+
+_NAMING = {"source", "speaker", "session", "recording", "id"}
+"""Columns whose values may be names of people or places."""
+
+
+def selection(expression: str) -> str:
+    """A `select` expression without the names of people and folders that it asks for."""
+    tree = ast.parse(expression.strip(), mode="eval")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare):
+            parts = [part for side in (node.left, *node.comparators) for part in ast.walk(side)]
+            if not any(isinstance(part, ast.Name) and part.id in _NAMING for part in parts):
+                continue
+            for part in parts:
+                if isinstance(part, ast.Constant) and isinstance(part.value, str) and part.value not in NAMES:
+                    part.value = LOCAL
+    return ast.unparse(tree) if LOCAL in ast.unparse(tree) else expression
 
 
 def printable(text: str) -> str:

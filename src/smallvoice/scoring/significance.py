@@ -137,6 +137,18 @@ def gap(best: NDArray[np.int64], worst: NDArray[np.int64], confidence: float) ->
     return float(difference(estimate.sums)), estimate.of(difference, lost=2)
 
 
+def of_models(table: NDArray[np.int64], function: Callable[[Counts, Counts], Counts], confidence: float) -> Interval:
+    """The interval of something positive that several models' errors on the same speech say together.
+
+    Args:
+        table: of each speaker the errors of each model, then the words, shape = (num_speakers, models + 1).
+        function: of errors, shape = (..., models), and words, shape = (...), to values, shape = (...).
+    """
+    pairs = np.repeat(table[table.any(axis=1)].astype(np.float64), 2, axis=1)[:, :-2]
+    pairs[:, 1::2] = table[table.any(axis=1), -1:]
+    return _Jackknife(pairs, confidence).of_positive(lambda sums: function(sums[..., ::2], sums[..., 1]), lost=2)
+
+
 def _rate(sums: Counts, errors: int) -> Counts:
     """Errors over words, of the columns `errors` and the one after it; NaN without words."""
     words = sums[..., errors + 1]
@@ -247,14 +259,3 @@ def _student_cdf(t: float, degrees: int) -> float:
         total += term
     inside = 2 / math.pi * (angle + math.sin(angle) * total) if odd else math.sin(angle) * total
     return (1 + inside) / 2
-
-
-def percentile_interval(draws: NDArray[np.float64], confidence: float) -> Interval:
-    """The central interval that holds `confidence` of the draws; None where an end is infinite.
-
-    The ends are draws, not interpolated: the absolute and the relative change then agree on which side of
-    zero their intervals lie.
-    """
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail], method="inverted_cdf")
-    return (float(low), float(high)) if np.isfinite(low) and np.isfinite(high) else None

@@ -87,11 +87,13 @@ class Planner:
 
     def largest_batch(self) -> tuple[int, int]:
         """Rows and log-mel frames of the largest batch that can occur: what memory has to be enough for."""
-        longest = self._longest_frames()
-        sizes = [(self._batch_size(longest), longest)]
+        longest, step = self._longest_frames(), windows.step_frames(self.recipe.window)
+        # Not always of the longest: 40 s hold one window of 30, and two of 20.
+        shorter = range(step, longest, step) if self.recipe.window.kind in ("trim", "mixed") else ()
+        sizes = [(self._batch_size(frames), frames) for frames in (longest, *shorter)]
         if self.recipe.window.kind == "mixed" and self.recipe.window.full_share:
             sizes.append((1, self.max_frames))
-        return max(sizes, key=lambda size: size[0] * size[1])
+        return max(sizes, key=lambda size: (size[0] * size[1], size[1]))
 
     def _longest_frames(self) -> int:
         """Of the longest window that can occur, but for the full ones of `mixed`."""

@@ -30,9 +30,10 @@ from smallvoice.decoding.engine import frames_at_once
 from smallvoice.decoding.torch_engine import greedy
 from smallvoice.model import adapt
 from smallvoice.model import window as windows
+from smallvoice.model.device import best_device
 from smallvoice.model.prompt import prefix_ids
 from smallvoice.scoring.word_errors import ErrorCounts
-from smallvoice.training import estimate, loop
+from smallvoice.training import estimate, loop, memory
 from smallvoice.training.batches import Batch, Reader
 from smallvoice.training.loop import Member
 from smallvoice.training.objective import TeacherForcing, optimizer_of
@@ -106,13 +107,13 @@ def measure(setup: Setup, network: adapt.Adapted, epoch: EpochPlan, largest: Bat
     with loop.recomputed(setup.whisper.network, setup.recipe.train.gradient_checkpointing):
         # Before anything else: memory that was used and freed would hide what the batch needs.
         affordable = math.floor(BUDGET_S / 3 / (SLOW_S_PER_FLOP * flop_of(largest[:1])))
-        memory = _peak(member, model, reader, largest, max(1, affordable))
-        found.before_bytes, found.batch_bytes = memory
+        found.before_bytes, found.batch_bytes = _peak(member, model, reader, largest, max(1, affordable))
         chosen = [_at_quantile(epoch.batches, flop_of, quantile) for quantile in QUANTILES]
         for batch in chosen:
             part = _within(batch, flop_of, timed, BUDGET_S / 4)
             if not timed or time.perf_counter() - started < 0.7 * BUDGET_S:
-                timed[flop_of(part)] = _seconds(member, model, reader, part)
+                part, seconds = _that_fits(part, lambda fits: _seconds(member, model, reader, fits))
+                timed[flop_of(part)] = seconds
     found.flop = sorted(timed)
     found.seconds = [timed[flop] for flop in found.flop]
     found.optimizer_s = _optimizer_seconds(member)
@@ -168,6 +169,18 @@ def _within(batch: Batch, flop_of: Callable[[Batch], float], timed: dict[float, 
     return batch[: max(1, min(len(batch), math.floor(seconds / (rate * one))))]
 
 
+def _that_fits(batch: Batch, work: Callable[[Batch], float]) -> tuple[Batch, float]:
+    """Some work on as much of a batch as the device has room for: training halves it too."""
+    while True:
+        try:
+            with memory.noticed(len(batch), batch[0].frames):
+                return batch, work(batch)
+        except memory.MemoryFull as full:
+            memory.smaller(full)
+        batch = batch[: (len(batch) + 1) // 2]
+        memory.release(best_device())
+
+
 def _seconds(member: Member, model: TeacherForcing, reader: Reader, batch: Batch) -> float:
     """Decode, prepare, forward, back."""
     started = time.perf_counter()
@@ -197,9 +210,9 @@ def _peak(member: Member, model: TeacherForcing, reader: Reader, batch: Batch, m
     """Bytes held before a batch, and how much more at its peak; of utterances beyond `most` by proportion."""
     part = batch[:most]
     if member.processes.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        _seconds(member, model, reader, part)
+        torch.cuda.reset_peak_memory_stats()
+        part, _ = _that_fits(part, lambda fits: _seconds(member, model, reader, fits))
         more = torch.cuda.max_memory_allocated() - before
     else:
         before = psutil.Process().memory_info().rss

@@ -235,8 +235,9 @@ def write_part(corpus: Corpus, speakers: set[str], path: Path) -> None:
 def _write_result(out: Path, parts: list[dict[str, Any]], recipe: EvaluateRecipe, split: str) -> dict[str, Any]:
     from smallvoice.reporting.learning_plot import learning_curve as plot
 
-    table = counts_by_speaker([part.pop("rows") for part in parts])
-    sums = significance.resample(table, recipe.resamples, recipe.seed) if len(table) > 1 else None
+    decoded = [part.pop("rows") for part in parts]
+    table = counts_by_speaker(decoded)
+    known = len({row["speaker"] for row in decoded[0]} - {None})
     totals = table.sum(axis=0)
     if not totals[-1]:
         raise InputError(f"{split} has no reference words, so there is no error rate.")
@@ -246,11 +247,11 @@ def _write_result(out: Path, parts: list[dict[str, Any]], recipe: EvaluateRecipe
             "errors": int(errors),
             "words": int(totals[-1]),
             "wer": float(errors / totals[-1]),
-            "interval": _rate_interval(sums, number, recipe.confidence),
+            "interval": _ends(significance.rate(table[:, [number, -1]], recipe.confidence)),
         }
         for number, (part, errors) in enumerate(zip(parts, totals, strict=False))
     ]
-    trend = outlook([point["speakers"] for point in points], totals, sums, recipe.confidence)
+    trend = outlook([point["speakers"] for point in points], table, known, recipe.confidence)
     said = sentence(points, trend, split, len(table), recipe.confidence)
     result = {
         "split": split,
@@ -286,12 +287,8 @@ def counts_by_speaker(models: list[list[groups.Row]]) -> np.ndarray:
     return table
 
 
-def _rate_interval(sums: np.ndarray | None, column: int, confidence: float) -> list[float] | None:
-    if sums is None:
-        return None
-    drawn = sums[sums[:, -1] > 0]
-    found = significance.percentile_interval(drawn[:, column] / drawn[:, -1], confidence) if len(drawn) else None
-    return list(found) if found else None
+def _ends(interval: significance.Interval) -> list[float] | None:
+    return list(interval) if interval else None
 
 
 def line(row: dict[str, Any]) -> str:

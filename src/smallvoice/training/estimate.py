@@ -36,7 +36,14 @@ def forward_flop(config: WhisperConfig, frames: int, tokens: float) -> float:
 
 
 def memory_bytes(
-    config: WhisperConfig, count: adapt.ParameterCount, rows: int, frames: int, decoded: int, copies: bool = False
+    config: WhisperConfig,
+    count: adapt.ParameterCount,
+    rows: int,
+    frames: int,
+    decoded: int,
+    *,
+    copies: bool = False,
+    recomputed: bool = False,
 ) -> float:
     """The most memory that training needs: weights, optimiser, and what a step keeps for its gradients.
 
@@ -46,9 +53,11 @@ def memory_bytes(
         rows, frames: of the largest batch that is encoded at once.
         decoded: utterances that the base model decodes at once, at its full window.
         copies: each adapter keeps its own copy of what it hears: with dropout, and where PEFT's own layer runs.
+        recomputed: layers keep only their inputs, and one at a time all that it computes.
     """
     vectors = KEPT_VECTORS + (COPIED_VECTORS if copies else 0)
-    kept = vectors * 4 * config.d_model * config.encoder_layers * frames / 2
+    vectors = vectors + config.encoder_layers if recomputed else vectors * config.encoder_layers
+    kept = vectors * 4 * config.d_model * frames / 2
     logits = 3 * 4 * config.vocab_size * TOKENS_PER_S * frames / 100
     held = PROCESS_BYTES + 4 * count.total + 16 * count.trainable
     return held + max(rows * (kept + logits), decoding_bytes(config, decoded))

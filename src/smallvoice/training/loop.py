@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from smallvoice.corpus.utterance import Corpus, Utterance
 from smallvoice.errors import RecipeError
 from smallvoice.model import adapt
 from smallvoice.model.weights import Whisper
-from smallvoice.recipe import Recipe
+from smallvoice.recipe import AugmentRecipe, Recipe
 from smallvoice.scoring.word_errors import ErrorCounts
 from smallvoice.training import augment, checkpoint, memory
 from smallvoice.training.batches import Batch, Planner, Reader, Step
@@ -97,7 +98,8 @@ class _Loop:
         self.metrics = Metrics(
             member.folder / "metrics.jsonl", self.progress.step, member.report, writes=self.processes.first
         )
-        again = self._tract_again if recipe.consistency else None
+        # No method of this loop: a circle would keep its memory until Python looks for circles.
+        again = partial(_tract_again, member.recipe.augment, member.seed) if recipe.consistency else None
         self.heard = Heard(
             member.folder, member.planner.rows, self.progress.step, again=again, writes=self.processes.first
         )
@@ -124,8 +126,10 @@ class _Loop:
                 if stopping:
                     self.processes.wait()  # a launcher ends all when one has ended: not while the first still writes
                     raise KeyboardInterrupt
-        progress.finished = True
-        self._save()
+            progress.finished = True
+            self._save()
+            if any(row[0] for row in self.processes.gather([float(stopped.is_set())])):
+                raise KeyboardInterrupt  # told while dev was decoded after the last step
         return progress
 
     def _restored(self) -> checkpoint.Progress | None:
@@ -191,7 +195,7 @@ class _Loop:
             "learning_rate": share * self.rate,
             "epoch": step[0][0].epoch,
             "loss": loss_sum / num_tokens,
-            "gradient_norm": norm,
+            "gradient_norm": norm if math.isfinite(norm) else None,  # in float16 one that overflows skips a step
             "tokens": num_tokens,
             "utterances": num_utterances,
             "utterances_per_s": num_utterances / seconds,
@@ -204,9 +208,6 @@ class _Loop:
         if self.progress.step % memory.GIVEN_BACK_EVERY == 0:
             memory.give_back()
         return any(row[2] for row in found)
-
-    def _tract_again(self, item: Item) -> float:
-        return augment.vocal_tract_again(self.member.recipe.augment, self.member.seed, item.epoch, item.key)
 
     def _prepare(self, batch: Batch) -> tuple[torch.Tensor, Labels]:
         return prepare(self.member, self.reader, batch)
@@ -303,6 +304,10 @@ class _Loop:
             checkpoint.remove_outdated(self.member.folder, self.progress)
         if self.progress.finished:
             self.processes.wait()  # the others read the best adapter next
+
+
+def _tract_again(recipe: AugmentRecipe, seed: int, item: Item) -> float:
+    return augment.vocal_tract_again(recipe, seed, item.epoch, item.key)
 
 
 @dataclass(frozen=True)

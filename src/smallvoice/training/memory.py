@@ -21,7 +21,7 @@ from transformers import WhisperConfig
 from smallvoice.errors import OutOfMemory
 from smallvoice.model import adapt
 from smallvoice.model.adapt import ParameterCount
-from smallvoice.model.device import is_out_of_memory
+from smallvoice.model.device import describe, is_out_of_memory
 from smallvoice.model.features import FRAMES_PER_SECOND
 from smallvoice.recipe import Recipe
 from smallvoice.training import estimate
@@ -54,6 +54,24 @@ def noticed(rows: int, frames: int) -> Iterator[None]:
         if is_out_of_memory(error):
             raise MemoryFull(rows, frames) from None
         raise
+
+
+@contextmanager
+def full_as_error(device: torch.device) -> Iterator[None]:
+    """Of what no smaller batch would mend.
+
+    Raises:
+        OutOfMemory: no room for the weights, for what the optimiser keeps, or for decoding dev.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemory(
+            f"Out of memory on {describe(device)}, beside what a batch needs. Move fewer weights (model.strategy: "
+            "lora), use a smaller base model, decode less at once (decode.batch_size), or free the device's memory."
+        ) from None
 
 
 def smaller(full: MemoryFull) -> int:
@@ -111,7 +129,13 @@ def predicted_limit(
 
     def peak(rows: int) -> float:
         return estimate.memory_bytes(
-            config, count, hearings * rows, frames, recipe.decode.batch_size, adapt.keeps_copies(recipe.model)
+            config,
+            count,
+            hearings * rows,
+            frames,
+            recipe.decode.batch_size,
+            copies=adapt.keeps_copies(recipe.model),
+            recomputed=train.gradient_checkpointing,
         )
 
     budget = max(1e9 * train.max_memory_gb if train.max_memory_gb else _usual_budget(), peak(1))

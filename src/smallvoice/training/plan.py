@@ -82,6 +82,7 @@ def plan(recipe: Recipe, corpus_folder: Path | None) -> Plan:
     Raises:
         SmallvoiceError: no weights, no such corpus, settings that cannot be right.
     """
+    adapt.require_sense(recipe)
     whisper = weights.load(recipe.model.base)
     processes = distributed.start()
     precision = device.training_precision(recipe.train.precision, processes.device)
@@ -104,7 +105,8 @@ def plan(recipe: Recipe, corpus_folder: Path | None) -> Plan:
     count = adapt.count_parameters(network)
     epoch = calibrate.epoch_plan(setup)
     tokens_per_s = _tokens_per_s(setup)
-    measured = calibrate.measure(setup, network, epoch, _largest(setup, count, epoch), tokens_per_s)
+    with memory.full_as_error(processes.device):
+        measured = calibrate.measure(setup, network, epoch, _largest(setup, count, epoch), tokens_per_s)
     config = whisper.network.config
     work_s = sum(measured.of_batch(calibrate.batch_flop(config, batch, tokens_per_s)) for batch in epoch.batches)
     step_s = work_s / epoch.steps + measured.optimizer_s

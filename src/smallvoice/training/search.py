@@ -23,6 +23,7 @@ from typing import Any
 from smallvoice import recipe_file as recipes
 from smallvoice.corpus.utterance import open_corpus
 from smallvoice.errors import OutOfMemory, RecipeError, WeightsError, require
+from smallvoice.model import weights
 from smallvoice.recipe import Recipe
 from smallvoice.run_folder import RunFolder
 from smallvoice.scoring import wording
@@ -86,7 +87,10 @@ def search(
     out.mkdir(parents=True, exist_ok=True)
     with locked(out):
         known = open_corpus(corpus)
-        key = digest(space.as_dict(), known.facts["language"], known.content("train", "dev"))
+        name = space.recipe.model.base
+        base = weights.fingerprint(name)  # of a folder, what is in it; searches of named models keep their key
+        of_base = [] if base == weights.hub_id(name) else [base]
+        key = digest(space.as_dict(), known.facts["language"], known.content("train", "dev"), *of_base)
         journal = _Journal(out / "journal.jsonl", key)
         while sum(trial.state != "running" for trial in journal.trials) < trials:
             _one_trial(space, corpus, out, journal, report)

@@ -30,6 +30,12 @@ _FIXED = {
     "evaluate": "trials are compared on dev, and test stays unseen",
     "train.seed": "that would choose luck",
     "train.select_dev": "all trials are compared on the same rows of dev",
+    "train.checkpoint_every": "it changes no score",
+    "train.gradient_checkpointing": "it changes no score",
+    "train.max_memory_gb": "it changes no score but by rounding",
+    "decode.beams": "trials are decoded greedily",
+    "decode.batch_size": "it changes no score",
+    "decode.output_style": "trials are compared without case and punctuation",
 }
 """Settings that are the same in all trials, and why."""
 _RANGE_KEYS = {"low", "high", "log", "step"}

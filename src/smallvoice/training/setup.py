@@ -24,7 +24,7 @@ from smallvoice.recipe import Recipe
 from smallvoice.scoring.confidence import Calibration
 from smallvoice.scoring.normalize import for_language
 from smallvoice.scoring.word_errors import ErrorCounts, count_all, total
-from smallvoice.training import distributed
+from smallvoice.training import distributed, memory
 from smallvoice.training.batches import Planner
 from smallvoice.training.distributed import Processes
 from smallvoice.training.labels import token_ids
@@ -56,11 +56,9 @@ class Setup:
         self.language = recipe.corpus.language or corpus.facts["language"]
         self.facts = TextFacts(**corpus.facts["text"])
         self.style = training_style(recipe.train.text_style, self.facts, self.language)
-        languages = set(corpus.columns("train", ["language"])["language"].unique().to_pylist())
-        # As long in every language; a row's own is checked here too, before any work is done.
-        self.prefix_length = max(
-            len(prefix_ids(whisper.generation, language or self.language)) for language in languages
-        )
+        self.languages = self._languages()
+        # As long in every language; each is checked here too, before any work is done.
+        self.prefix_length = max(len(prefix_ids(whisper.generation, language)) for language in self.languages)
         self.left_out = list(self._too_long())
         if len(self.left_out) == corpus.splits()["train"]:
             raise InputError("No training utterance can be used: each text is longer than Whisper's decoder.")
@@ -71,7 +69,7 @@ class Setup:
             recipe,
             self.max_frames,
             {row["id"] for row in self.left_out},
-            text_length=lambda text, language: len(self.tokens(text, language)) - self.prefix_length - 1,
+            text_length=self._text_length,
         )
         self.speech = self._speech()
 
@@ -82,6 +80,8 @@ class Setup:
 
     def fresh_base(self) -> Whisper:
         """Load the base again, as nothing has touched it: what was put on it may have changed its own weights."""
+        del self.whisper
+        memory.release(self.processes.device)  # adapters refer to themselves: only a search for circles frees them
         self.whisper = self._ready(weights.load(self.recipe.model.base))
         return self.whisper
 
@@ -95,11 +95,35 @@ class Setup:
         spoken = language or self.language
         return token_ids(self.whisper, to_training_text(text, self.style, spoken), spoken)
 
+    def _languages(self) -> set[str | None]:
+        """Those of what is heard, preserved or chosen by: the base need not have the others of the corpus."""
+        train = self.recipe.train
+        heard = [part.select for part in train.mix]
+        preserved = [train.preserve.select] if heard and train.preserve else []
+        chosen_by = [train.select_dev] if train.select_dev else []
+        found = self._languages_of("train", [*heard, *preserved]) | self._languages_of("dev", chosen_by)
+        return {language or self.language for language in found}
+
+    def _languages_of(self, split: str, selections: list[str]) -> set[str | None]:
+        """Of the rows that one of the selections accepts; without any, of all."""
+        wishes = [parse(selection) for selection in selections]
+        columns = sorted({"language"}.union(*(wish.columns for wish in wishes)))
+        rows = self.corpus.columns(split, columns).to_pylist()
+        return {row["language"] for row in rows if not wishes or any(wish.accepts(row) for wish in wishes)}
+
+    def _text_length(self, text: str, language: str | None) -> int:
+        """Token ids of a text, without prefix and end; of one that nobody hears it does not matter."""
+        if (language or self.language) not in self.languages:
+            return 0
+        return len(self.tokens(text, language)) - self.prefix_length - 1
+
     def _too_long(self) -> Iterator[dict[str, Any]]:
         """Texts that the decoder cannot hold: a ledger, not a crash."""
         positions = self.whisper.network.config.max_target_positions
         rows = self.corpus.columns("train", ["id", "text", "language"]).to_pylist()
         for row in rows:
+            if (row["language"] or self.language) not in self.languages:
+                continue
             length = len(self.tokens(row["text"], row["language"]))
             if length > positions:
                 reason = f"the text has {length} tokens, the decoder holds {positions}"

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from smallvoice import recipe_file as recipes
-from smallvoice.model import adapt, saving, tuned, weights
+from smallvoice.model import adapt, device, saving, tuned, weights
 from smallvoice.model.extract import low_rank
 from smallvoice.recipe import Recipe
 from smallvoice.run_folder import RunFolder
 from smallvoice.scoring.word_errors import ErrorCounts
 from smallvoice.storage import digest, file_digest, no_space_as_error, read_jsonl, write_jsonl
-from smallvoice.training import checkpoint
+from smallvoice.training import checkpoint, memory
 from smallvoice.training.average import average, interpolate
 from smallvoice.training.loop import Member, train_member
 from smallvoice.training.setup import Setup, set_up
@@ -57,7 +57,13 @@ def train(recipe: Recipe, corpus_folder: Path, run_folder: Path, report: Report 
         SmallvoiceError: anything a user can mend.
     """
     run = RunFolder(run_folder)
-    setup = set_up(recipe, corpus_folder)
+    recipes.require_no_notes(run.recipe)
+    with memory.full_as_error(device.best_device()):
+        setup = set_up(recipe, corpus_folder)
+        return _train(recipe, setup, run, report)
+
+
+def _train(recipe: Recipe, setup: Setup, run: RunFolder, report: Report) -> TrainResult:
     processes = setup.processes
     if processes.first:
         recipes.dump(recipe, run.recipe)
