@@ -24,12 +24,12 @@ from smallvoice.corpus.sources import Source, items
 from smallvoice.corpus.split import Unit, hash_order
 from smallvoice.corpus.transcripts.document import Unreadable
 from smallvoice.corpus.transcripts.huggingface import embedded_audio
+from smallvoice.corpus.transcripts.people import ADULT_YEARS
 from smallvoice.corpus.transcripts.segment import Embedded, Problem, Recording, Segment
 from smallvoice.corpus.utterance import Role, Utterance
 from smallvoice.recipe import CorpusRecipe
 from smallvoice.storage import json_line
 
-ADULT_YEARS = 18
 _KNOWN_BEFORE_DECODING = frozenset(
     {"text", "language", "speaker", "age_years", "gender", "role", "session", "split", "source"}
 )

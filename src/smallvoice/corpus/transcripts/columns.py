@@ -15,8 +15,8 @@ from typing import Any
 
 from smallvoice.corpus.transcripts.document import Document, Unreadable
 from smallvoice.corpus.transcripts.fields import SPLITS, channel, person_in, seconds, squeezed
-from smallvoice.corpus.transcripts.people import UNKNOWN, age_years, chat_age, gender_of, role_of
-from smallvoice.corpus.transcripts.segment import Problem, Segment, number
+from smallvoice.corpus.transcripts.people import UNKNOWN, age_of, gender_of, is_role_word, role_of, role_of_word
+from smallvoice.corpus.transcripts.segment import Problem, Segment
 from smallvoice.errors import RecipeError
 
 _USUAL: dict[str, str] = {
@@ -236,10 +236,8 @@ def segment_of(
     audio = cells.get("audio")
     recording = text_of(audio.get("path") if isinstance(audio, dict) else audio) or None
     speaker = text.get("speaker", "")
-    months = number(text.get("age_months", ""))
-    age = age_years(text.get("age", "").replace(",", "."))
-    age = age if age is not None else chat_age(text.get("age", ""))
-    age = age if age is not None or months is None else age_years(f"{months / 12:.6f}")
+    age = age_of(text.get("age", ""))
+    age = age if age is not None else age_of(text.get("age_months", ""), in_months=True)
     gender = text.get("gender", "").lower().replace(" ", "_")
     split, role = text.get("split", ""), role_of(text.get("role"))
     unsettled = {
@@ -252,10 +250,11 @@ def segment_of(
         text=squeezed(text["text"]),
         start_s=start_s,
         end_s=end_s,
-        speaker=None if speaker.lower() in UNKNOWN else person_in(speaker, where, recording),
+        speaker=None if speaker.lower() in UNKNOWN else person_in(speaker, where, recording, is_role_word),
         age_years=age,
         gender=_GENDERS[gender] if gender in _GENDERS else gender_of(gender),
-        role=role or role_of(speaker),
+        role=role or role_of_word(speaker),
+        role_is_guess=role is None,
         language=None if text.get("language", "").lower() in UNKNOWN else text["language"],
         tier=text.get("tier") or None,
         recording=recording,
