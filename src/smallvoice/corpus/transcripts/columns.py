@@ -31,13 +31,13 @@ _USUAL: dict[str, str] = {
     "end": "end ends endsec endsecs endseconds endtime endtimes endtimesec endtimessmsec stop stops stopsec stoptime "
     "finish offset offsets offsetsec offsetseconds offsettime tmax",
     "duration": "duration durations durationsec durationsecs durationseconds dur durs durationssmsec",
-    "start_ms": "startms starttimems beginms begintimems begintimemsec onsetms offsetms",
-    "end_ms": "endms endtimems endtimemsec stopms offsetms",
+    "start_ms": "startms starttimems beginms begintimems begintimemsec onsetms offsetms segmentonset",
+    "end_ms": "endms endtimems endtimemsec stopms offsetms segmentoffset",
     "duration_ms": "durationms durms durationmsec",
     "speaker": "speaker speakerid speakername spk spkid spkr clientid child childid kid pupil learner "
     "participant participantid subject subjectid userid talker talkerid",
     "age": "age ageyears ageyear ageinyears speakerage childage",
-    "age_months": "agemonths ageinmonths",
+    "age_months": "agemonths agemonth ageinmonths agemos agemo childagemonths childageinmonths speakeragemonths",
     "gender": "gender sex speakergender childgender speakersex",
     "role": "role speakerrole speakertype participantrole",
     "split": "split subset partition",
@@ -86,17 +86,17 @@ class Columns:
 
 def guessed(header: Sequence[str]) -> Columns:
     """The columns whose names are usual."""
-    return _matched(header, {})
+    return _matched(header, {}, ())
 
 
 def are_asked(names: Sequence[str], asked: Iterable[str]) -> bool:
     """Whether cells are the names that are asked for, of which those by number say nothing."""
-    wanted = {_key(name) for name in asked if not name.isdecimal()}
+    wanted = {_key(name) for name in asked if name and not name.isdecimal()}
     return bool(wanted) and wanted <= set(map(_key, names))
 
 
 def chosen(header: Sequence[str], asked: Mapping[str, str], where: str) -> Columns:
-    """The columns that the recipe names, and for the other fields those with usual names.
+    """The columns that the recipe names, and for the other fields those with usual names; none where it names "".
 
     Raises:
         RecipeError: `columns` names a field that there is not.
@@ -111,13 +111,16 @@ def chosen(header: Sequence[str], asked: Mapping[str, str], where: str) -> Colum
     found = ", ".join(name[:40] for name in header[:40]) or "none"
     named: dict[str, str] = {}
     for field, wanted in asked.items():
+        if not wanted:
+            continue
         fits = [name for name in header if name == wanted] or [name for name in header if _key(name) == _key(wanted)]
         if not fits and wanted.isdecimal() and len(wanted) < 5:
             fits = list(header[max(int(wanted) - 1, 0) :])
         if not fits:
             raise Unreadable(where, "no such column", f"there is no {wanted!r} for {field}; the columns are: {found}")
         named[field] = fits[0]
-    columns = _matched(header, named)
+    absent = [name for field, wanted in asked.items() if not wanted for name in (field, f"{field}_ms")]
+    columns = _matched(header, named, [name for name in absent if name not in named])
     if "text" not in columns.names:
         detail = f"the columns are: {found}; say which holds the words with columns: {{text: NAME}}"
         raise Unreadable(where, "no text column", detail)
@@ -127,13 +130,13 @@ def chosen(header: Sequence[str], asked: Mapping[str, str], where: str) -> Colum
     return columns
 
 
-def _matched(header: Sequence[str], named: Mapping[str, str]) -> Columns:
+def _matched(header: Sequence[str], named: Mapping[str, str], absent: Sequence[str]) -> Columns:
     names = dict(named)
     taken = set(named.values())
     free = {_key(name): name for name in reversed(header) if name not in taken}
     has_onset = any(name.startswith("onset") for name in free)
     for field in FIELDS:
-        if field in names:
+        if field in names or field in absent:
             continue
         for name in _KNOWN[field]:
             # With an onset, an offset is the end; else it is where to start (NeMo).
