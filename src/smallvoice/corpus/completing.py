@@ -121,7 +121,7 @@ class Completer:
         changes: dict[str, Any] = {"speaker": speaker}
         for name in ("age_years", "gender", "role", "language"):
             values = [getattr(segment, name), getattr(person, name), known.get(name)]
-            if name == "role" and segment.role_is_guess:
+            if name == "role" and segment.role and segment.role_is_guess:
                 values.insert(0, person.known_role)
             changes[name] = next((value for value in values if value is not None), None)
         if changes["language"]:

@@ -88,6 +88,10 @@ def test_a_table_wins_over_the_role_of_a_tiers_name(tmp_path: Path) -> None:
     for row, role in (("FA1,5,", "child"), ("FA1,,child", "child"), ("FA1,,", "adult"), ("FA1,40,", "adult")):
         table = write_lines(tmp_path / "speakers.csv", ["name,age,role", row])
         assert _completed(guessed, speakers=str(table)).role == role
+    # What the transcript says of somebody's age stays the measure where no code speaks.
+    table = write_lines(tmp_path / "speakers.csv", ["name,age", "Ann,5"])
+    said = Segment(where="a:1", text="x", speaker="Ann", age_years=30, role_is_guess=True)
+    assert _completed(said, speakers=str(table)).role is None
     # The folder's age is its child's: it says nothing of who else is in the recording.
     assert _completed(guessed, pattern="{age_years}").role == "adult"
 
