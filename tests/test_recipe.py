@@ -107,6 +107,7 @@ def test_a_language_is_as_whisper_calls_it(tmp_path: Path, written: str, meant: 
 def test_a_column_may_be_called_by_its_place(tmp_path: Path) -> None:
     recipe = recipes.load(write(tmp_path, "name: x\n"), ["corpus.columns.audio=1", "corpus.columns.text=Satz"])
     assert recipe.corpus.columns == {"audio": "1", "text": "Satz"}
+    assert recipes.load(write(tmp_path, "name: x\n"), ["corpus.columns.start="]).corpus.columns == {"start": ""}
     with pytest.raises(RecipeError, match=r"columns.*audio"):
         recipes.load(write(tmp_path, "name: x\n"), ["corpus.columns.audio=true"])
 

@@ -57,7 +57,7 @@ class CorpusRecipe:
     chat_text: Literal["spoken", "target"] = "spoken"
     """CHAT: what was said (`(be)cause` is cause), or what was meant (because; retracings left out)."""
     columns: dict[str, ColumnName] = Field(default_factory=dict)
-    """Tables: what their columns hold, where it cannot be guessed: `{text: Sentence, speaker: Kid}`."""
+    """Tables: what their columns hold, where it cannot be guessed: `{text: Sentence, start: ""}` (none)."""
     audio: list[str] = Field(default_factory=list)
     """Folders where a Kaldi folder's audio may lie besides its own: nothing else outside the sources is read."""
     speakers: str | None = None

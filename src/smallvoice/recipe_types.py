@@ -18,8 +18,14 @@ Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 SplitName = Literal["train", "dev", "test"]
-ColumnName = Annotated[str, BeforeValidator(lambda given: str(given) if type(given) is int else given)]
-"""Or its place, from 1."""
+
+
+def _as_a_name(given: object) -> object:
+    return "" if given is None else str(given) if type(given) is int else given
+
+
+ColumnName = Annotated[str, BeforeValidator(_as_a_name)]
+"""Or its place, from 1; empty: no column holds it."""
 
 
 def rising(values: list[int]) -> list[int]:

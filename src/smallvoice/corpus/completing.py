@@ -16,8 +16,9 @@ from typing import Any
 
 from smallvoice.corpus import text_rules
 from smallvoice.corpus.segment import split_at_pauses
+from smallvoice.corpus.speaker_notes import SpeakerNotes
 from smallvoice.corpus.transcripts.fields import SPLITS
-from smallvoice.corpus.transcripts.people import age_years, gender_of, is_code, role_of
+from smallvoice.corpus.transcripts.people import ADULT_YEARS, age_of, gender_of, is_code, role_of, spelled
 from smallvoice.corpus.transcripts.segment import Item, Note, Problem, Recording, Segment
 from smallvoice.errors import RecipeError
 from smallvoice.languages import language_code
@@ -28,6 +29,7 @@ _FIELDS = ("split", "speaker", "session", "age_years", "gender", "role", "langua
 _NAMES = {
     "name": ("name", "speaker", "speaker_id", "participant", "participant_id", "child", "child_id", "id", "spk"),
     "age_years": ("age_years", "age", "years"),
+    "age_months": ("age_months", "age_in_months", "months"),
     "gender": ("gender", "sex"),
     "role": ("role",),
     "language": ("language", "lang"),
@@ -44,6 +46,13 @@ class Person:
     role: str | None = None
     language: str | None = None
 
+    @property
+    def known_role(self) -> str | None:
+        """The role, or what the age says of it."""
+        if self.role or self.age_years is None:
+            return self.role
+        return "child" if self.age_years < ADULT_YEARS else "adult"
+
 
 class Completer:
     """Fills in what a recipe's `speakers`, `pattern` and `text_rules` know.
@@ -59,6 +68,7 @@ class Completer:
         self.rules = text_rules.load(Path(recipe.text_rules)) if recipe.text_rules else None
         self.used: set[str] = set()
         self.unmatched = 0
+        self.odd = SpeakerNotes()
 
     def fingerprint(self) -> str:
         """A digest of the content of the files that the recipe names."""
@@ -70,9 +80,8 @@ class Completer:
         for item in items:
             if isinstance(item, Recording):
                 yield self._recording(item)
-            elif isinstance(item, Problem) and item.segment is not None:
-                known = self._from_path(item.where)
-                yield replace(item, segment=self._segment(item.segment, known), split=item.split or known.get("split"))
+            elif isinstance(item, Problem):
+                yield self._problem(item)
             else:
                 yield item
         yield from self._notes()
@@ -80,12 +89,22 @@ class Completer:
     def _recording(self, recording: Recording) -> Recording:
         known = self._from_path(recording.path)
         segments = [self._segment(piece, known) for segment in recording.segments for piece in self._pieces(segment)]
+        for segment in segments:
+            self.odd.add(segment, recording.path)
         return replace(
             recording,
             split=recording.split or known.get("split"),
-            session=known.get("session") or recording.session,
+            session=_spelled(known.get("session") or recording.session),
             segments=tuple(segments),
         )
+
+    def _problem(self, problem: Problem) -> Problem:
+        problem = replace(problem, session=_spelled(problem.session))
+        if problem.segment is None:
+            return problem
+        known = self._from_path(problem.where)
+        segment = self._segment(problem.segment, known)
+        return replace(problem, segment=segment, split=problem.split or known.get("split"))
 
     def _pieces(self, segment: Segment) -> list[Segment]:
         """A long segment, split before rules change its words: but not where a rule means text across the pieces."""
@@ -97,11 +116,13 @@ class Completer:
         return pieces
 
     def _segment(self, segment: Segment, known: dict[str, Any]) -> Segment:
-        speaker = _who(segment.speaker, known.get("speaker"))
+        speaker = _spelled(_who(segment.speaker, known.get("speaker")))
         person = self._person(speaker)
         changes: dict[str, Any] = {"speaker": speaker}
         for name in ("age_years", "gender", "role", "language"):
-            values = (getattr(segment, name), getattr(person, name), known.get(name))
+            values = [getattr(segment, name), getattr(person, name), known.get(name)]
+            if name == "role" and segment.role and segment.role_is_guess:
+                values.insert(0, person.known_role)
             changes[name] = next((value for value in values if value is not None), None)
         if changes["language"]:
             changes["language"] = language_code(changes["language"])
@@ -131,7 +152,7 @@ class Completer:
         if "session" in known:  # the folders above are part of its name: another child's `day1` is another day
             known["session"] = path[: found.end("session")]
         known["split"] = SPLITS.get(known.get("split", "").lower())
-        known["age_years"] = age_years(known.get("age_years", ""))
+        known["age_years"] = age_of(known.get("age_years", ""))
         known["gender"] = gender_of(known.get("gender"))
         known["role"] = role_of(known.get("role"))
         return known
@@ -143,7 +164,8 @@ class Completer:
             yield Note(message=f"{len(absent)} rows of the table of speakers fit nobody: {shown}.")
         if self.unmatched:
             yield Note(message=f"{self.unmatched} segments are of speakers who are not in the table of speakers.")
-        self.used, self.unmatched = set(), 0
+        yield from self.odd.notes()
+        self.used, self.unmatched, self.odd = set(), 0, SpeakerNotes()
 
 
 _TARGETS = frozenset({"CHI", "TAR", "KCHI", "CHILD", "INFANT"})
@@ -158,6 +180,10 @@ def _who(said: str | None, folder: str | None) -> str | None:
     if ":" not in said or not is_code(code):
         return said
     return folder if code.upper() in _TARGETS else f"{folder}:{code}"
+
+
+def _spelled(name: str | None) -> str | None:
+    return name and spelled(name)
 
 
 def read_people(path: Path) -> dict[str, Person]:
@@ -183,19 +209,20 @@ def read_people(path: Path) -> dict[str, Person]:
         raise RecipeError(f"{path}:{rows.line_num}: not a table: {error}.") from None
     for line, row in lines:
         cells = {field: (row.get(column) or "").strip() for field, column in where.items() if column}
-        name = cells["name"]
+        name = spelled(cells["name"])
         place = f"{path}:{line}"
         if not name:
             continue
-        age, role = cells.get("age_years", "").replace(",", "."), cells.get("role", "")
+        age, months, role = (cells.get(field, "") for field in ("age_years", "age_months", "role"))
+        years = age_of(age) if age else age_of(months, in_months=True)
         if name in people:
             problems.append(f"{place}: {name} is given twice.")
-        if age and age_years(age) is None:
-            problems.append(f"{place}: the age of {name} is {age!r}, not a number of years.")
+        if (age or months) and years is None:
+            problems.append(f"{place}: the age of {name} is {age or months!r}, not a number of years.")
         if role and role_of(role) is None and role != "unknown":
             problems.append(f"{place}: the role of {name} is {role!r}, not child or adult.")
         people[name] = Person(
-            age_years=age_years(age),
+            age_years=years,
             gender=gender_of(cells.get("gender")),
             role=role_of(role),
             language=cells.get("language") or None,

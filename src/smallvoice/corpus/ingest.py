@@ -88,7 +88,8 @@ def prepare(
         settled = _settle(folder, plan)
         assert intake.num_drafted == found.num_items == settled.num_items
         if not settled.num_kept:
-            raise InputError(_nothing_kept(sources, settled), *(f"Note: {note}" for note in found.notes))
+            notes = [*found.notes, *intake.times.notes()]
+            raise InputError(_nothing_kept(sources, settled), *(f"Note: {note}" for note in notes))
         synthetic = any(source.synthetic for source in sources)
         facts = {
             "sources": [
@@ -303,8 +304,8 @@ def _split_file(recipe: SplitRecipe, plan: split.Plan, settled: _Settled, known:
 
 
 def _notes(intake: Intake, plan: split.Plan, known: dict[str, str], settled: _Settled, by: str) -> list[str]:
-    """What the user should know about the split."""
-    notes = []
+    """What the user should know about the rows and the split."""
+    notes = list(intake.times.notes())
     for kind, recordings in intake.num_without_speaker.items():
         if recordings:
             notes.append(f"{len(recordings)} recordings have no speaker: split by {kind}.")

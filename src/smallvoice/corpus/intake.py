@@ -16,6 +16,7 @@ import numpy as np
 
 from smallvoice.corpus.audio import SAMPLING_RATE, AudioError, Int16, Recording16k, encode_flac, load_16k
 from smallvoice.corpus.building import check_room
+from smallvoice.corpus.odd_times import OddTimes
 from smallvoice.corpus.pseudonyms import Pseudonyms
 from smallvoice.corpus.segment import Cut, Impossible, cut, join, joined_segment
 from smallvoice.corpus.select import Selection
@@ -24,12 +25,12 @@ from smallvoice.corpus.sources import Source, items
 from smallvoice.corpus.split import Unit, hash_order
 from smallvoice.corpus.transcripts.document import Unreadable
 from smallvoice.corpus.transcripts.huggingface import embedded_audio
+from smallvoice.corpus.transcripts.people import ADULT_YEARS
 from smallvoice.corpus.transcripts.segment import Embedded, Problem, Recording, Segment
 from smallvoice.corpus.utterance import Role, Utterance
 from smallvoice.recipe import CorpusRecipe
 from smallvoice.storage import json_line
 
-ADULT_YEARS = 18
 _KNOWN_BEFORE_DECODING = frozenset(
     {"text", "language", "speaker", "age_years", "gender", "role", "session", "split", "source"}
 )
@@ -69,6 +70,7 @@ class Intake:
     together: defaultdict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
     """Units that share a recording or a session."""
     num_without_speaker: dict[str, set[str]] = field(default_factory=lambda: {"session": set(), "recording": set()})
+    times: OddTimes = field(default_factory=OddTimes)
     num_drafted: int = 0
     _seen: dict[str, str] = field(default_factory=dict)
 
@@ -115,6 +117,7 @@ class Intake:
             for candidate in wanted.values():
                 self._drop(candidate.entry, error.reason, error.detail)
             return
+        recording = self._settled(recording, wanted, len(audio.samples))
         name = _recording_name(recording, audio)
         for candidate in wanted.values():
             candidate.row["recording"] = name
@@ -156,6 +159,14 @@ class Intake:
             ):
                 wanted[number] = candidate
         return wanted
+
+    def _settled(self, recording: Recording, wanted: dict[int, _Candidate], num_samples: int) -> Recording:
+        """The recording with times of its own, and the candidates with those."""
+        recording = self.times.settled(recording, num_samples)
+        for number, candidate in wanted.items():
+            candidate.segment = recording.segments[number]
+            candidate.entry |= {"start_s": candidate.segment.start_s, "end_s": candidate.segment.end_s}
+        return recording
 
     def _runs(self, recording: Recording) -> list[list[int]]:
         """Which segments become one utterance."""

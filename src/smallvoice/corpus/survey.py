@@ -49,7 +49,8 @@ def survey(sources: list[Source], recipe: CorpusRecipe) -> Survey:
                 found.units |= {(source.name, segment.speaker or place) for segment in item.segments}
             for person in _people(source, item):
                 people[person.key] = person
-                if person.kind == "speaker" and is_code(person.name.rpartition(":")[2]):
+                _, colon, code = person.name.rpartition(":")
+                if person.kind == "speaker" and colon and is_code(code):
                     nameless.add(person.name)
         if len(nameless) > 1:
             found.notes.append(

@@ -230,3 +230,19 @@ def test_a_sheet_that_could_be_read_too_is_not_lost_in_silence(tmp_path: Path) -
     assert [segment.text for segment in document.segments] == ["one", ""], "a formula that failed is no text"
     found = [(problem.where, problem.reason) for problem in document.problems]
     assert found == [("a.xlsx#second:2", "sheet not read"), ("a.xlsx#second:3", "sheet not read")]
+
+
+def test_minutes_and_seconds_that_the_sheet_takes_for_hours(tmp_path: Path) -> None:
+    header: list[object] = ["file", "start", "end", "text"]
+    typed: list[object] = ["a.wav", datetime.time(1, 30), datetime.time(1, 32), "x"]
+    late: list[object] = ["a.wav", datetime.time(2, 5), datetime.timedelta(hours=25, minutes=10), "y"]
+    document = read(tmp_path, workbook(data=[header, typed, late, ["a.wav", 7.5, None, "z"]]))
+    assert [(s.start_s, s.end_s) for s in document.segments] == [(90, 92), (125, 1510), (7.5, None)]
+    assert any("1 minute 30 seconds" in note for note in document.notes)
+
+
+def test_clock_times_with_seconds_are_what_they_say(tmp_path: Path) -> None:
+    header: list[object] = ["file", "start", "end", "text"]
+    rows: list[list[object]] = [["a.wav", datetime.time(0, 1, 30), datetime.time(0, 2), "x"]]
+    document = read(tmp_path, workbook(data=[header, *rows]))
+    assert [(s.start_s, s.end_s) for s in document.segments] == [(90, 120)] and document.notes == ()

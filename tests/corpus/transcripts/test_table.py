@@ -121,11 +121,51 @@ def test_a_spreadsheet_of_a_lab(tmp_path: Path) -> None:
         ("file,duration,text", "a,2,x", (None, None)),
         ("file,start,end,text", "a,,2,x", (None, 2)),
         ("tmin,tier,text,tmax", "1,CHI,x,2", (1, 2)),
+        # ChildProject
+        (
+            "recording_filename,segment_onset,segment_offset,speaker_type,transcription",
+            "a,1500,2750,CHI,x",
+            (1.5, 2.75),
+        ),
     ],
 )
 def test_times(tmp_path: Path, header: str, row: str, expected: tuple[float | None, float | None]) -> None:
     (segment,) = read(tmp_path, f"{header}\n{row}\n").segments
     assert (segment.start_s, segment.end_s) == expected
+
+
+def test_no_column_where_the_name_is_empty(tmp_path: Path) -> None:
+    text = "file,begin_time,end_time,text,speaker\na.wav,3.34,5.34,x,Ann\n"
+    (segment,) = read(tmp_path, text, start="", end="").segments
+    assert (segment.start_s, segment.end_s, segment.speaker) == (None, None, "Ann")
+    assert segment.extra == {"begin_time": "3.34", "end_time": "5.34"}
+    (segment,) = read(tmp_path, "file,start_ms,end_ms,text\na.wav,3340,5340,x\n", start="", end="").segments
+    assert (segment.start_s, segment.end_s) == (None, None)
+    with pytest.raises(Unreadable, match="no text column"):
+        read(tmp_path, text, text="")
+
+
+def test_whispers_milliseconds(tmp_path: Path) -> None:
+    text = "start\tend\ttext\n0\t20\tum\n1000\t3000\tHello there.\n"
+    document = read(tmp_path, text, "talk.tsv")
+    assert [(s.start_s, s.end_s, s.text) for s in document.segments] == [(0, 0.02, "um"), (1, 3, "Hello there.")]
+    assert any("milliseconds" in note for note in document.notes)
+    # Whoever asks for seconds gets them.
+    assert read(tmp_path, text, "talk.tsv", start="start").segments[1].end_s == 3000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "start\tend\ttext\n0\t2\tum\n3\t5.5\tHello there.\n",
+        "start\tend\ttext\n0\t2\tum\n3\t5\tHello there.\n",  # nobody says that in 4 ms
+        "start\tend\ttext\tspeaker\n0\t2000\tum\tAnn\n",
+        "start,end,text\n0,2000,um\n",
+    ],
+)
+def test_seconds_that_are_not_whispers(tmp_path: Path, text: str) -> None:
+    document = read(tmp_path, text, "talk.tsv" if "\t" in text else "talk.csv")
+    assert document.segments[0].end_s in (2, 2000) and document.notes == ()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,16 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from smallvoice.corpus.transcripts.people import age_years, chat_age, gender_of, is_code, person, role_of
+from smallvoice.corpus.transcripts.people import (
+    age_years,
+    chat_age,
+    gender_of,
+    is_code,
+    is_role_word,
+    person,
+    role_of,
+    role_of_word,
+)
 from smallvoice.languages import language_code
 
 # CHAT's own list of roles, where the name alone does not tell `people.role_of`.
@@ -71,14 +80,18 @@ class Headers:
     def speaker(self, code: str) -> Speaker:
         """Who stands behind a code, which need not be declared."""
         who = self._people.get(code, _Person())
-        name = person(who.name or code, self.where)
-        if name and not is_code(who.name or code) and who.corpus:
+        is_local = is_role_word if who.name else is_code
+        name = person(who.name or code, self.where, is_local)
+        if name and not is_local(who.name or code) and who.corpus:
             name = f"{who.corpus}/{name}"
+        age = self._age(code, who)
+        role = _ROLES.get(who.role.lower()) or role_of(who.role)
         return Speaker(
             name=name,
-            age_years=self._age(code, who),
+            age_years=age,
             gender=gender_of(who.sex),
-            role=_ROLES.get(who.role.lower()) or role_of(who.role) or role_of(code),
+            # An age says more than a code such as FA1.
+            role=role or (role_of(code) if age is None else role_of_word(code)),
         )
 
     def _age(self, code: str, who: _Person) -> float | None:

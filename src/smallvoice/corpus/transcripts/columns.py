@@ -15,8 +15,8 @@ from typing import Any
 
 from smallvoice.corpus.transcripts.document import Document, Unreadable
 from smallvoice.corpus.transcripts.fields import SPLITS, channel, person_in, seconds, squeezed
-from smallvoice.corpus.transcripts.people import UNKNOWN, age_years, chat_age, gender_of, role_of
-from smallvoice.corpus.transcripts.segment import Problem, Segment, number
+from smallvoice.corpus.transcripts.people import UNKNOWN, age_of, gender_of, is_role_word, role_of, role_of_word
+from smallvoice.corpus.transcripts.segment import Problem, Segment
 from smallvoice.errors import RecipeError
 
 _USUAL: dict[str, str] = {
@@ -31,13 +31,13 @@ _USUAL: dict[str, str] = {
     "end": "end ends endsec endsecs endseconds endtime endtimes endtimesec endtimessmsec stop stops stopsec stoptime "
     "finish offset offsets offsetsec offsetseconds offsettime tmax",
     "duration": "duration durations durationsec durationsecs durationseconds dur durs durationssmsec",
-    "start_ms": "startms starttimems beginms begintimems begintimemsec onsetms offsetms",
-    "end_ms": "endms endtimems endtimemsec stopms offsetms",
+    "start_ms": "startms starttimems beginms begintimems begintimemsec onsetms offsetms segmentonset",
+    "end_ms": "endms endtimems endtimemsec stopms offsetms segmentoffset",
     "duration_ms": "durationms durms durationmsec",
     "speaker": "speaker speakerid speakername spk spkid spkr clientid child childid kid pupil learner "
     "participant participantid subject subjectid userid talker talkerid",
     "age": "age ageyears ageyear ageinyears speakerage childage",
-    "age_months": "agemonths ageinmonths",
+    "age_months": "agemonths agemonth ageinmonths agemos agemo childagemonths childageinmonths speakeragemonths",
     "gender": "gender sex speakergender childgender speakersex",
     "role": "role speakerrole speakertype participantrole",
     "split": "split subset partition",
@@ -86,17 +86,17 @@ class Columns:
 
 def guessed(header: Sequence[str]) -> Columns:
     """The columns whose names are usual."""
-    return _matched(header, {})
+    return _matched(header, {}, ())
 
 
 def are_asked(names: Sequence[str], asked: Iterable[str]) -> bool:
     """Whether cells are the names that are asked for, of which those by number say nothing."""
-    wanted = {_key(name) for name in asked if not name.isdecimal()}
+    wanted = {_key(name) for name in asked if name and not name.isdecimal()}
     return bool(wanted) and wanted <= set(map(_key, names))
 
 
 def chosen(header: Sequence[str], asked: Mapping[str, str], where: str) -> Columns:
-    """The columns that the recipe names, and for the other fields those with usual names.
+    """The columns that the recipe names, and for the other fields those with usual names; none where it names "".
 
     Raises:
         RecipeError: `columns` names a field that there is not.
@@ -111,13 +111,16 @@ def chosen(header: Sequence[str], asked: Mapping[str, str], where: str) -> Colum
     found = ", ".join(name[:40] for name in header[:40]) or "none"
     named: dict[str, str] = {}
     for field, wanted in asked.items():
+        if not wanted:
+            continue
         fits = [name for name in header if name == wanted] or [name for name in header if _key(name) == _key(wanted)]
         if not fits and wanted.isdecimal() and len(wanted) < 5:
             fits = list(header[max(int(wanted) - 1, 0) :])
         if not fits:
             raise Unreadable(where, "no such column", f"there is no {wanted!r} for {field}; the columns are: {found}")
         named[field] = fits[0]
-    columns = _matched(header, named)
+    absent = [name for field, wanted in asked.items() if not wanted for name in (field, f"{field}_ms")]
+    columns = _matched(header, named, [name for name in absent if name not in named])
     if "text" not in columns.names:
         detail = f"the columns are: {found}; say which holds the words with columns: {{text: NAME}}"
         raise Unreadable(where, "no text column", detail)
@@ -127,13 +130,13 @@ def chosen(header: Sequence[str], asked: Mapping[str, str], where: str) -> Colum
     return columns
 
 
-def _matched(header: Sequence[str], named: Mapping[str, str]) -> Columns:
+def _matched(header: Sequence[str], named: Mapping[str, str], absent: Sequence[str]) -> Columns:
     names = dict(named)
     taken = set(named.values())
     free = {_key(name): name for name in reversed(header) if name not in taken}
     has_onset = any(name.startswith("onset") for name in free)
     for field in FIELDS:
-        if field in names:
+        if field in names or field in absent:
             continue
         for name in _KNOWN[field]:
             # With an onset, an offset is the end; else it is where to start (NeMo).
@@ -236,10 +239,8 @@ def segment_of(
     audio = cells.get("audio")
     recording = text_of(audio.get("path") if isinstance(audio, dict) else audio) or None
     speaker = text.get("speaker", "")
-    months = number(text.get("age_months", ""))
-    age = age_years(text.get("age", "").replace(",", "."))
-    age = age if age is not None else chat_age(text.get("age", ""))
-    age = age if age is not None or months is None else age_years(f"{months / 12:.6f}")
+    age = age_of(text.get("age", ""))
+    age = age if age is not None else age_of(text.get("age_months", ""), in_months=True)
     gender = text.get("gender", "").lower().replace(" ", "_")
     split, role = text.get("split", ""), role_of(text.get("role"))
     unsettled = {
@@ -252,10 +253,11 @@ def segment_of(
         text=squeezed(text["text"]),
         start_s=start_s,
         end_s=end_s,
-        speaker=None if speaker.lower() in UNKNOWN else person_in(speaker, where, recording),
+        speaker=None if speaker.lower() in UNKNOWN else person_in(speaker, where, recording, is_role_word),
         age_years=age,
         gender=_GENDERS[gender] if gender in _GENDERS else gender_of(gender),
-        role=role or role_of(speaker),
+        role=role or role_of_word(speaker),
+        role_is_guess=role is None,
         language=None if text.get("language", "").lower() in UNKNOWN else text["language"],
         tier=text.get("tier") or None,
         recording=recording,

@@ -141,6 +141,7 @@ def _segment(annotation: _Annotation, tier: _Tier, where: str, span_s: _Span | N
         end_s=span_s[1] + origin_s if span_s else None,
         speaker=people.person(tier.speaker, where),
         role=tier.role,
+        role_is_guess=True,
         language=tier.language,
         tier=tier.name,
     )

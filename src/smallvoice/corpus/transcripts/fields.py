@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from smallvoice.corpus.transcripts.document import HEAD_BYTES, MAX_BYTES, Head, Unreadable, read_bytes, read_text
 from smallvoice.corpus.transcripts.lines import read_lines
-from smallvoice.corpus.transcripts.people import person
+from smallvoice.corpus.transcripts.people import is_code, person
 from smallvoice.corpus.transcripts.segment import number
 from smallvoice.errors import InputError
 
@@ -87,10 +87,12 @@ def channel(text: str, *, from_zero: bool) -> int | None:
     return None
 
 
-def person_in(name: str | None, transcript: str, recording: str | None) -> str | None:
+def person_in(
+    name: str | None, transcript: str, recording: str | None, is_local: Callable[[str], bool] = is_code
+) -> str | None:
     """As `people.person`, where one transcript has several recordings: a code is one person in each."""
     # The suffix keeps recordings apart whose names differ after a dot.
-    return person(name, f"{transcript}/{recording}.x" if recording else transcript)
+    return person(name, f"{transcript}/{recording}.x" if recording else transcript, is_local)
 
 
 _LIBRISPEECH = re.compile(r"(train|dev|test)-(clean|other)(-\d+)?")

@@ -23,7 +23,7 @@ from pathlib import Path
 from smallvoice.corpus.transcripts.commands import decoded_file
 from smallvoice.corpus.transcripts.files import is_audio, is_file, links_out, relative, walk
 from smallvoice.corpus.transcripts.lines import read_lines
-from smallvoice.corpus.transcripts.people import UNKNOWN, age_years, gender_of
+from smallvoice.corpus.transcripts.people import UNKNOWN, age_of, gender_of
 from smallvoice.corpus.transcripts.segment import Item, Note, Problem, Reader, Recording, Segment, number
 from smallvoice.recipe import CorpusRecipe
 
@@ -112,7 +112,7 @@ class _Part:
 
     def _segments(self, texts: dict[str, _Cell], spans: dict[str, _Span]) -> Iterator[tuple[str, Segment]]:
         speakers, languages, speaker_languages = map(self._about, ("utt2spk", "utt2lang", "spk2lang"))
-        ages = {speaker: age_years(value) for speaker, value in self._about("spk2age").items()}
+        ages = {speaker: age_of(value) for speaker, value in self._about("spk2age").items()}
         genders = self._about("spk2gender")
         for utterance, cell in texts.items():
             speaker = speakers.get(utterance)
@@ -228,7 +228,7 @@ class _Part:
         for path in sorted(self.folder.glob("spk2*")):
             if path.name not in _READ_TABLES:
                 yield Note(message=f"{relative(path, self.source)} is not read.")
-        bad = {value for value in self._about("spk2age").values() if age_years(value) is None}
+        bad = {value for value in self._about("spk2age").values() if age_of(value) is None}
         if bad:
             place = relative(self.folder / "spk2age", self.source)
             yield Note(message=f"{place}: not a number of years, so unknown: {', '.join(sorted(bad)[:5])}.")

@@ -21,11 +21,12 @@ from smallvoice.corpus.transcripts.columns import text_of
 from smallvoice.corpus.transcripts.document import HEAD_BYTES, MAX_BYTES, Document, FileReader, Head, Unreadable
 from smallvoice.corpus.transcripts.document import read_bytes as read_file
 from smallvoice.corpus.transcripts.fields import person_in, seconds, squeezed
-from smallvoice.corpus.transcripts.people import UNKNOWN, age_years, gender_of, role_of
+from smallvoice.corpus.transcripts.people import UNKNOWN, age_of, gender_of, is_role_word, role_of, role_of_word
 from smallvoice.corpus.transcripts.segment import Problem, Segment, Word
 from smallvoice.recipe import CorpusRecipe
 
 _GZIP = b"\x1f\x8b"
+_AGES = ("age_years", "age", "age_months")
 
 
 def recognises(head: Head) -> bool:
@@ -176,18 +177,21 @@ class _Manifest:
         channel = found.get("channel", cut_channel)
         audio = _audio(recording, text_of(found.get("recording_id")), channel)
         speaker = text_of(found.get("speaker"))
+        speaker = "" if speaker.lower() in UNKNOWN else speaker
         custom = found["custom"] if _is(found.get("custom")) else {}
-        age = next((text_of(custom[key]) for key in ("age_years", "age") if key in custom), "")
+        ages = [age_of(text_of(custom.get(key)), in_months=key == "age_months") for key in _AGES]
+        role = role_of(text_of(custom.get("role")))
         language = text_of(found.get("language"))
         segment = Segment(
             where=place,
             text=squeezed(text_of(found.get("text"))),
             start_s=None if start_s is None else round(offset_s + start_s, 6),
             end_s=None if start_s is None or duration_s is None else round(offset_s + start_s + duration_s, 6),
-            speaker=None if speaker.lower() in UNKNOWN else person_in(speaker, self.where, audio.recording),
-            age_years=age_years(age),
+            speaker=person_in(speaker, self.where, audio.recording, is_role_word),
+            age_years=next((age for age in ages if age is not None), None),
             gender=gender_of(text_of(found.get("gender"))),
-            role=role_of(text_of(custom.get("role"))) or role_of(speaker),
+            role=role or role_of_word(speaker),
+            role_is_guess=role is None,
             language=None if language.lower() in UNKNOWN else language,
             recording=audio.recording,
             channel=audio.channel,

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from smallvoice.corpus.transcripts.document import Document, FileReader, Head, Unreadable
 from smallvoice.corpus.transcripts.fields import channel, first_lines, numbered_lines, person_in
-from smallvoice.corpus.transcripts.people import UNKNOWN, role_of
+from smallvoice.corpus.transcripts.people import UNKNOWN, is_label, role_of, role_of_word
 from smallvoice.corpus.transcripts.segment import Problem, Segment, Word, number
 from smallvoice.corpus.transcripts.spoken import About, Spoken, segments_of
 from smallvoice.recipe import CorpusRecipe
@@ -124,8 +124,9 @@ def parse_stm(path: Path, where: str, recipe: CorpusRecipe) -> Document:
                 text=text,
                 start_s=times[0],
                 end_s=times[1],
-                speaker=None if columns[2].lower() in UNKNOWN else person_in(columns[2], where, columns[0]),
-                role=role_of(columns[2]),
+                speaker=None if columns[2].lower() in UNKNOWN else person_in(columns[2], where, columns[0], is_label),
+                role=role_of_word(columns[2]),
+                role_is_guess=True,
                 gender="f" if "female" in parts else "m" if "male" in parts else None,
                 recording=columns[0],
                 channel=channel(columns[1], from_zero=from_zero),
@@ -270,6 +271,7 @@ def _without_words(turns: list[Line], spoken: list[Spoken], where: str, about: A
             end_s=turn.end_s,
             speaker=None if name.lower() in _NOTHING else person_in(name, where, recording),
             role=role or role_of(name),
+            role_is_guess=role is None,
             gender=gender,
             recording=recording,
             channel=channel(columns[2], from_zero=from_zero),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Callable
 from pathlib import PurePosixPath
 
 from smallvoice.corpus.transcripts.segment import number
@@ -17,34 +19,99 @@ _NOBODY = re.compile(
     r"(SPEECH|STU|STUDENT|CLI|CLIENT|PAT|PATIENT|SPK_?\d*|SPEAKER[_ ]?\d*|PAR\d*|UNK|UNKNOWN|ENV|SIL|NOF|NON|"
     r"OLN|OLF|TVN|TVF|EE\d*)"
 )
+_ROLE = re.compile(r"(?:TARGET|OTHER|KEY|FOCAL|FEMALE|MALE|YOUNG|YOUNGER|OLDER|UNIDENTIFIED)_(CHILD|ADULT)")
+_ABBREVIATION = re.compile(r"CHI|KCHI|OCH|CHN|CXN|MOT|FAT|FEM|MAL|INV")
+"""Codes that nobody is called by, in capitals; `Fan`, `Man`, `FC01` and `SPK001` are names where names stand."""
+_WORD = re.compile(
+    r"CHILD|INFANT|PUPIL|STUDENT|ADULT|TEACHER|MOTHER|FATHER|INVESTIGATOR|EXAMINER|INTERVIEWER|CLIENT|PATIENT|"
+    r"PARTICIPANT|SPEAKER"
+)
+_DIARISED = re.compile(r"(SPK_?|SPEAKER[_ ]?)\d{0,2}")
+ADULT_YEARS = 18
 MAX_AGE_YEARS = 120
 
 
 def role_of(code: str | None) -> str | None:
     """`child` or `adult`, where a code or a role (`Target_Child`, `Mother`) says so; else None."""
-    name = (code or "").upper().replace("-", "_")
-    if _CHILD.fullmatch(name) or name.endswith(("_CHILD", "CHILDREN")) or name in ("BROTHER", "SISTER", "SIBLING"):
+    name = re.sub(r"[\s_-]+", "_", (code or "").strip().upper())
+    if listed := _ROLE.fullmatch(name):
+        return listed[1].lower()
+    if _CHILD.fullmatch(name) or name in ("CHILDREN", "BROTHER", "SISTER", "SIBLING"):
         return "child"
-    if _ADULT.fullmatch(name) or name.endswith("_ADULT"):
+    if _ADULT.fullmatch(name):
         return "adult"
     return None
 
 
 def is_code(name: str) -> bool:
-    """Whether a name says what somebody is, not who: in another file it is somebody else's."""
+    """Whether a tier's name says what somebody is, not who: in another file it is somebody else's."""
     upper = name.upper()
     return any(pattern.fullmatch(upper) for pattern in (_CHILD, _ADULT, _NOBODY))
 
 
-def person(name: str | None, where: str) -> str | None:
+def is_role_word(name: str) -> bool:
+    """As `is_code`, of a column that holds the names of speakers: there an id is an identity, and few words are not."""
+    return bool(_ABBREVIATION.fullmatch(name) or _WORD.fullmatch(name.upper()))
+
+
+def is_label(name: str) -> bool:
+    """As `is_role_word`, of what programs that tell speakers apart may have written: `spk0`, `SPEAKER_00`."""
+    return is_role_word(name) or is_diarised(name)
+
+
+def is_diarised(name: str) -> bool:
+    """Whether a name looks like one that a program gives."""
+    return _DIARISED.fullmatch(name.upper()) is not None
+
+
+def role_of_word(name: str) -> str | None:
+    """The role that a name in a column tells: only a word for it does."""
+    return role_of(name) if is_role_word(name) else None
+
+
+def person(name: str | None, where: str, is_local: Callable[[str], bool] = is_code) -> str | None:
     """A speaker's name in the source: a code is one person per transcript, a name one person throughout.
 
     Args:
         where: what the transcript is called.
+        is_local: whether a name is a code.
     """
     if not name:
         return None
-    return f"{PurePosixPath(where).with_suffix('')}:{name}" if is_code(name) else name
+    return f"{PurePosixPath(where).with_suffix('')}:{name}" if is_local(name) else name
+
+
+def spelled(name: str) -> str:
+    """A name in one spelling: `ë` is one character, as macOS's file names do not have it; white space is single."""
+    return " ".join(unicodedata.normalize("NFC", name).split())
+
+
+def in_one_case(name: str) -> str:
+    """What names share that differ in case or leading zeros alone: `Kid07`, `kid7`."""
+    return re.sub(r"(?<!\d)0+(?=\d)", "", name.casefold())
+
+
+_AGE_WITH_UNITS = re.compile(
+    r"(?:(\d{1,3}(?:[.,]\d{1,4})?)\s?(?:years?|yrs?|y|yo)\b\.?(?:\s?old\b)?)?,?\s?(?:and\s)?"
+    r"(?:(\d{1,4}(?:[.,]\d{1,4})?)\s?(?:months?|mos?|mths?|m)\b\.?(?:\s?old\b)?)?"
+)
+
+
+def age_of(text: str, *, in_months: bool = False) -> float | None:
+    """A plausible age in years, however it is written: `4.5`, `4,5`, `4;06.12`, `4y6m`, `4 years`, `54 months`.
+
+    Args:
+        in_months: whether a plain number counts months.
+    """
+    written = " ".join(text.lower().split())
+    plain = number(written.replace(",", "."))
+    if plain is not None:
+        return age_years(f"{plain / 12:.6f}" if in_months else str(plain))
+    found = _AGE_WITH_UNITS.fullmatch(re.sub(r"(?<=[a-z])(?=\d)", " ", written))
+    if not found or not any(found.groups()):
+        return chat_age(text)
+    years, months = (float((part or "0").replace(",", ".")) for part in found.groups())
+    return age_years(f"{years + months / 12:.6f}")
 
 
 def chat_age(text: str) -> float | None:

@@ -16,7 +16,7 @@ from typing import Any
 from smallvoice.corpus.transcripts.columns import scalars, text_of
 from smallvoice.corpus.transcripts.document import Document, FileReader, Head, Unreadable, read_text
 from smallvoice.corpus.transcripts.fields import channel, person_in, seconds, squeezed
-from smallvoice.corpus.transcripts.people import UNKNOWN, gender_of, role_of
+from smallvoice.corpus.transcripts.people import UNKNOWN, gender_of, is_label, role_of_word
 from smallvoice.corpus.transcripts.segment import Problem, Segment
 from smallvoice.recipe import CorpusRecipe
 
@@ -99,8 +99,9 @@ def _segment(found: dict[str, Any], place: str, where: str) -> Segment:
         text=squeezed(text_of(words)),
         start_s=seconds(found.get("start_time")),
         end_s=seconds(found.get("end_time")),
-        speaker=None if speaker.lower() in UNKNOWN else person_in(speaker, where, recording),
-        role=role_of(speaker),
+        speaker=None if speaker.lower() in UNKNOWN else person_in(speaker, where, recording, is_label),
+        role=role_of_word(speaker),
+        role_is_guess=True,
         gender=gender_of(text_of(found.get("gender"))),
         language=text_of(found.get("language")) or None,
         recording=recording,

@@ -41,6 +41,8 @@ class Segment:
     age_years: float | None = None
     gender: str | None = None
     role: str | None = None
+    role_is_guess: bool = False
+    """Whether the role is that of the speaker's code or tier: what a table of speakers says wins over it."""
     language: str | None = None
     tier: str | None = None
     """The tier or track that it stands on, where the format has them."""

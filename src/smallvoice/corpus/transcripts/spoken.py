@@ -43,6 +43,7 @@ def segments_of(spoken: Sequence[Spoken], where: str, about: About) -> Iterator[
             end_s=max(said.word.end_s for said in group),
             speaker=person_in(first.speaker, where, first.recording),
             role=role or role_of(first.speaker),
+            role_is_guess=role is None,
             gender=gender,
             recording=first.recording,
             channel=channel(first.channel, from_zero=from_zero),

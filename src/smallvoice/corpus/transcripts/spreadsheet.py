@@ -6,6 +6,7 @@ type declaration, which no spreadsheet has, is refused.
 
 from __future__ import annotations
 
+import datetime
 import warnings
 import zipfile
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ import openpyxl
 
 from smallvoice.corpus.transcripts.columns import are_asked, chosen, document_of, guessed, header_of, text_of
 from smallvoice.corpus.transcripts.document import Document, FileReader, Head, Unreadable
+from smallvoice.corpus.transcripts.fields import seconds
 from smallvoice.corpus.transcripts.segment import Problem
 from smallvoice.recipe import CorpusRecipe
 
@@ -30,6 +32,7 @@ _HEADER_ROWS = 10
 _ERRORS = frozenset({"#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!"})
 """What stands in a cell whose formula failed."""
 _CHUNK = 2**20
+_TIMES = ("start", "end", "duration")
 
 Rows = list[tuple[int, Sequence[object]]]
 """The row's number, from 1, and its cells."""
@@ -65,6 +68,7 @@ def parse(path: Path, where: str, recipe: CorpusRecipe) -> Document:
     header, has_header = header_of(rows[0][1], recipe.columns, max(len(cells) for _, cells in rows))
     columns = chosen(header, recipe.columns, where)
     found = [(number, dict(zip(header, cells, strict=False))) for number, cells in rows[has_header:]]
+    of_times = [columns.names[field] for field in _TIMES if field in columns.names]
     others = [name for name, _ in sheets if name != title]
     notes = [f"of {len(sheets)} sheets {title!r} is read, not {', '.join(others[:5])}."] if others else []
     if len(rows) < len(read[title]):
@@ -76,7 +80,26 @@ def parse(path: Path, where: str, recipe: CorpusRecipe) -> Document:
         if name != title
         for number, _ in _from_header(lines, asked)[1:]
     ]
+    if _are_minutes_and_seconds([row.get(name) for _, row in found for name in of_times]):
+        found = [(number, row | {name: _as_minutes(row.get(name)) for name in of_times}) for number, row in found]
+        notes.append("no clock time in it has seconds: 1:30 is read as 1 minute 30 seconds, not 1 hour 30 minutes.")
     return document_of(columns, found, unread, where, tuple(notes))
+
+
+def _are_minutes_and_seconds(cells: Sequence[object]) -> bool:
+    """Whether `1:30` was typed for 90 seconds, which spreadsheets take for half past one.
+
+    Taken for hours and minutes, such segments would last whole minutes: too long for Whisper, each of them.
+    """
+    clocks = [cell for cell in cells if isinstance(cell, datetime.time | datetime.timedelta)]
+    times = [seconds(cell) or 0.0 for cell in clocks]
+    return any(times) and all(time % 60 == 0 for time in times)
+
+
+def _as_minutes(cell: object) -> object:
+    """Hours and minutes as minutes and seconds."""
+    clock = isinstance(cell, datetime.time | datetime.timedelta)
+    return (seconds(cell) or 0.0) / 60 if clock else cell
 
 
 def _from_header(rows: Rows, asked: set[str]) -> Rows:

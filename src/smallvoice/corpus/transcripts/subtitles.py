@@ -184,6 +184,7 @@ def _segments(cue: _Cue, where: str, language: str | None) -> Iterator[Segment]:
             end_s=cue.times[1] if cue.times else None,
             speaker=person(piece.voice, where),
             role=role_of(piece.voice),
+            role_is_guess=True,
             language=language,
             words=_words(piece, *cue.times) if cue.times and len(speaking) == 1 else (),
             flags=("speakers share a cue",) if len(speaking) > 1 or dashes > 1 else (),

@@ -10,6 +10,7 @@ import csv
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ _MAX_LINES = 20
 """A quoted cell that does not end within so many lines is taken for a stray quotation mark."""
 _KEY = re.compile(r'"([^"\\\n]{1,60})"\s{0,8}:')
 _ROWS_FOR_HEADER = 200
+_MAX_RATE = 100
+"""Characters in a second: four times the speech of the fastest."""
 
 
 def recognises_csv(head: Head) -> bool:
@@ -90,7 +93,22 @@ def parse_delimited(path: Path, where: str, recipe: CorpusRecipe) -> Document:
             problems.append(Problem(where=f"{where}:{line}", reason="bad row", detail=detail))
         elif any(cell.strip() for cell in cells):
             rows.append((line, dict(zip(header, cells, strict=True))))
+    is_open = delimiter == "\t" and {"start", "end"}.isdisjoint(recipe.columns)
+    if is_open and _are_whispers(header, [row for _, row in rows]):
+        columns = replace(columns, names={"start_ms": header[0], "end_ms": header[1], "text": header[2]})
+        notes = (*notes, "whole numbers below Whisper's header (start, end, text): read as milliseconds.")
     return document_of(columns, rows, problems, where, notes)
+
+
+def _are_whispers(header: list[str], rows: list[Mapping[str, object]]) -> bool:
+    """Whether these are the columns and the milliseconds of Whisper's own TSV: nobody speaks too fast for them."""
+    if [name.strip().lower() for name in header] != ["start", "end", "text"] or not rows:
+        return False
+    times = [[str(row[name]).strip() for name in header[:2]] for row in rows]
+    if not all(time.isascii() and time.isdigit() and len(time) <= 9 for row in times for time in row):
+        return False
+    spoken_s = sum(int(end) - int(start) for start, end in times) / 1000
+    return sum(len(str(row[header[2]]).strip()) for row in rows) <= _MAX_RATE * spoken_s
 
 
 def parse_json(path: Path, where: str, recipe: CorpusRecipe) -> Document:
@@ -148,7 +166,7 @@ def _delimiter(lines: list[str], asked: Mapping[str, str]) -> str:
     def fit(delimiter: str) -> tuple[int, int, int]:
         rows = [_cells(line, delimiter) or [] for line in lines]
         names = [cell.strip() for cell in rows[0]]
-        known = len(guessed(names[:MAX_COLUMNS]).names) + sum(wanted in names for wanted in asked.values())
+        known = len(guessed(names[:MAX_COLUMNS]).names) + sum(wanted in names for wanted in asked.values() if wanted)
         return known, sum(len(row) == len(names) for row in rows) if len(names) > 1 else 0, len(names)
 
     return max(_DELIMITERS, key=fit)

@@ -206,6 +206,7 @@ class _Grid:
             text=label,
             speaker=people.person(speaker, self.where),
             role=people.role_of(speaker),
+            role_is_guess=True,
             tier=tier.name if tier else None,
         )
 

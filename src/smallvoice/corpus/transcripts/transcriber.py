@@ -57,6 +57,8 @@ class _Speaker:
     name: str | None
     gender: str | None = None
     role: str | None = None
+    is_child: bool = False
+    """As the file says, not the name."""
     about: dict[str, Any] = field(default_factory=dict)
 
 
@@ -67,6 +69,7 @@ def _speaker(element: Element, where: str) -> _Speaker:
         name=f"{stem}:{name}" if _UNNAMED.fullmatch(name) else people.person(name, where),
         gender=people.gender_of(kind) if kind in ("male", "female") else None,
         role="child" if kind == "child" else people.role_of(name),
+        is_child=kind == "child",
         about={key: element.get(key) for key in ("dialect", "accent") if element.get(key)},
     )
 
@@ -159,6 +162,7 @@ class _Reader:
             speaker=known.name,
             gender=known.gender,
             role=known.role,
+            role_is_guess=not known.is_child,
             language=self.language,
             flags=tuple(flags),
             extra={**known.about, **({"marks": marks} if marks else {})},
