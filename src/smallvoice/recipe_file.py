@@ -34,13 +34,16 @@ def load(path: Path, overrides: list[str] | tuple[str, ...] = ()) -> Recipe:
     content.pop("search", None)  # ranges for `smallvoice search`, which reads them itself
     content.setdefault("name", name_of(path))
     if any(override.startswith("model.") for override in overrides):
-        content = _with_open_rate(content, str(path), lines)
+        content = _with_open_rate(content)
     return build(apply_overrides(content, overrides), where=str(path), lines=lines)
 
 
-def _with_open_rate(content: dict[str, Any], where: str, lines: dict[tuple[str, ...], int]) -> dict[str, Any]:
+def _with_open_rate(content: dict[str, Any]) -> dict[str, Any]:
     """Leave a learning rate open that is the strategy's own: another strategy, set over it, has another."""
-    recipe = build(content, where=where, lines=lines)
+    try:
+        recipe = build(content)
+    except RecipeError:  # said of what becomes of it, which may be right
+        return content
     if recipe.train.learning_rate != recipe.model.usual_rate:
         return content
     return {**content, "train": {**(content.get("train") or {}), "learning_rate": None}}
