@@ -247,6 +247,11 @@ def test_nor_do_two_tables_cost_a_recording(tmp_path: Path) -> None:
     recording = recordings["clips/a.wav"]
     assert ([segment.text for segment in recording.segments], recording.split) == (["ONE TWO"], "train")
     assert problems == {"all.csv:2": "another transcript is used"}
+    (tmp_path / "train.csv").unlink()
+    write_lines(tmp_path / "more.csv", ["audio,text,speaker", "clips/a.wav,three,K2"])
+    recordings, problems, _ = _items(tmp_path)
+    assert [segment.text for segment in recordings["clips/a.wav"].segments] == ["One two.", "three"]
+    assert problems == {}, "of what two people say neither is the whole"
 
 
 @pytest.mark.parametrize("join_s", [0.0, 20.0])

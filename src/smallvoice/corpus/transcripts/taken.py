@@ -19,8 +19,8 @@ class Taken:
     """Whole recordings that were given again: the transcript, and which is read."""
     _given: dict[tuple[object, ...], str] = field(default_factory=dict)
     """What was said -> where."""
-    _whole: dict[tuple[Path, int | None], str] = field(default_factory=dict)
-    """Recording and channel -> the transcript that gives all of it."""
+    _whole: dict[tuple[Path, int | None, str | None], str] = field(default_factory=dict)
+    """Recording, channel and speaker -> the transcript that gives all of it: two speakers' texts are two halves."""
 
     def why_not(self, audio: Path, reader: FileReader, segment: Segment, where: str) -> tuple[str, str] | None:
         """Why a segment of the transcript at `where` is not taken: reason and detail; None: it is."""
@@ -32,7 +32,7 @@ class Taken:
         if is_other_line and (segment.start_s is None or known.rpartition(":")[0] != segment.where.rpartition(":")[0]):
             return "given twice", f"as {known} says"
         if segment.start_s is None and segment.end_s is None:
-            whole = self._whole.setdefault((audio, segment.channel), where)
+            whole = self._whole.setdefault((audio, segment.channel, segment.speaker), where)
             if whole != where:
                 self.several.append(f"{where} ({whole} is)")
                 return "another transcript is used", f"{whole} gives the whole recording too"
