@@ -165,13 +165,13 @@ class _Source:
             for problem in document.problems:
                 yield self._placed(problem, transcript)
                 lost = problem.segment
-                place = self._audio_of(transcript, document, lost) if lost else None
-                if lost is None or not isinstance(place, Path):
+                is_unread = problem.reason == _NOT_VALIDATED
+                if lost is None or not (is_unread or (problem.reason.startswith(_HEARD) and lost.start_s is not None)):
                     continue
-                if problem.reason == _NOT_VALIDATED:
+                place = self._audio_of(transcript, document, lost)
+                if isinstance(place, Path) and is_unread:
                     self.used.add(place)
-                is_heard = problem.reason.startswith(_HEARD) and lost.start_s is not None
-                if is_heard and taken.reader_of.get(place, transcript.reader) is transcript.reader:
+                elif isinstance(place, Path) and taken.reader_of.get(place, transcript.reader) is transcript.reader:
                     unwritten[place].append(lost)
             if not document.segments and not document.problems:
                 yield Problem(where=where, reason="no segment", detail="the transcript holds none")

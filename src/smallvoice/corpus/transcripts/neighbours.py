@@ -36,6 +36,6 @@ def _beside(one: Recording, recordings: list[Recording]) -> Iterator[Segment]:
         if other is one or not shares_channel:
             continue
         for segment in other.segments:
-            is_timed = segment.start_s is not None and segment.end_s is not None
+            is_timed = segment.start_s is not None or segment.end_s is not None
             if is_timed and (segment.start_s, segment.end_s, segment.text) not in own:
                 yield segment

@@ -1,6 +1,6 @@
 """Plain text: a file whose text is all that is said in the recording beside it, or a list of utterances.
 
-NAME.txt, NAME.lab, NAME.trn    the text of NAME.wav, in one or several lines; TIMIT's sample numbers before it are none
+NAME.txt, NAME.lab, NAME.trn    the text of NAME.wav, in one or several lines, less TIMIT's sample numbers
 *.trans.txt                     UTTERANCE words          one a line, as LibriSpeech has it
 *.trn                           words (UTTERANCE)        one a line, as NIST's sclite has it
 """
