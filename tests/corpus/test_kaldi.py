@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.corpus.corpora import children, noise, write_audio, write_kaldi, write_lines
 from tests.corpus.transcripts.damage import damage, mutated
 
-from smallvoice.corpus.transcripts import kaldi
+from smallvoice.corpus.transcripts import kaldi, read
 from smallvoice.corpus.transcripts.commands import DecodedFile, decoded_file
 from smallvoice.corpus.transcripts.segment import Note, Problem, Recording
 from smallvoice.errors import InputError
@@ -254,3 +254,58 @@ def test_damaged_tables(tmp_path: Path, table: str, data: st.DataObject) -> None
     finally:
         (folder / table).write_bytes(intact)
     assert all(isinstance(item, Recording | Problem | Note) for item in found)
+
+
+def test_every_kaldi_folder_beside_a_split_is_read(tmp_path: Path) -> None:
+    for part in ("train", "dev", "eval", "test_children", "others"):
+        write_kaldi(tmp_path / "data" / part, children(1, part), per_speaker=1)
+    write_kaldi(tmp_path / "data/train/split2/1", children(1, "deep"), per_speaker=1)
+    found = [(recording.path.split("/")[1], recording.split) for recording in _recordings(tmp_path)]
+    assert found == [
+        ("dev", "dev"),
+        ("eval", "test"),
+        ("train", "train"),
+        ("test_children", "test"),
+        ("others", None),
+    ]
+    (note,) = [item.message for item in kaldi.read(tmp_path, CorpusRecipe()) if isinstance(item, Note)]
+    assert note.endswith("data/train (train), data/test_children (test), data/others (none).")
+    deep = "data/train/split2/1"
+    assert _problems(tmp_path) == {
+        f"{deep}/text": "another Kaldi folder",
+        f"{deep}/wav/deep000/0.wav": "audio without transcript",
+    }
+    shutil.rmtree(tmp_path / "data/train")
+    shutil.rmtree(tmp_path / "data/dev")
+    assert kaldi.recognises(tmp_path)
+    shutil.rmtree(tmp_path / "data/eval")
+    shutil.rmtree(tmp_path / "data/test_children")
+    assert not kaldi.recognises(tmp_path), "a folder that says nothing of splits is no reason to read no other format"
+
+
+def test_other_transcripts_in_a_kaldi_folder_are_said(tmp_path: Path) -> None:
+    folder = write_kaldi(tmp_path / "k", children(1), per_speaker=1)
+    for name in ("a", "b", "84-1-0"):
+        write_audio(folder / "extra" / f"{name}.wav", noise(1, len(name)))
+    write_lines(folder / "extra/metadata.csv", ["file_name,text", "a.wav,hello"])
+    write_lines(folder / "extra/84-1.trans.txt", ["84-1-0 HELLO"])
+    write_lines(folder / "extra/b.txt", ["hello"])
+    write_lines(folder / "README.txt", ["about the corpus"])
+    for format_ in (None, "kaldi"):
+        items = list(read(folder, CorpusRecipe(format=format_)))
+        found = {
+            item.where for item in items if isinstance(item, Problem) and item.reason == "another kind of transcript"
+        }
+        assert found == {"extra/metadata.csv", "extra/84-1.trans.txt", "extra/b.txt"}
+
+
+def test_speech_of_another_kaldi_folder_is_a_neighbour(tmp_path: Path) -> None:
+    write_audio(tmp_path / "wav/a.wav", noise(4))
+    lines = {"train": ["u1 a 0 1", "u3 a 2 3"], "test": ["u2 a 1 2"]}
+    for split, segments in lines.items():
+        folder = tmp_path / "data" / split
+        write_lines(folder / "wav.scp", ["a wav/a.wav"])
+        write_lines(folder / "segments", segments)
+        write_lines(folder / "text", [f"{line[:2]} words of {line[:2]}" for line in segments])
+    heard = {item.split: [segment.text for segment in item.unwritten] for item in _recordings(tmp_path)}
+    assert heard == {"train": ["words of u2"], "test": ["words of u1", "words of u3"]}

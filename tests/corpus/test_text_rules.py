@@ -49,6 +49,10 @@ def rules(tmp_path: Path, *rule: dict[str, object], **parts: object) -> TextRule
         ({"replace": {"a": "\\1"}}, "a b", "\\1 b"),
         ({"regex": r"(\w+)=\w+", "with": r"\1"}, "tree=twee is", "tree is"),
         ({"find": "xxx", "flag": "unintelligible"}, "he xxx so", "he xxx so"),
+        # A word may end in a combining mark, and hold a joiner.
+        ({"remove": "की"}, "कीमत की बात", "कीमत बात"),
+        ({"remove": "की बात"}, "की   बात कीबात", "कीबात"),
+        ({"replace": {"می": "x"}}, "می‌روم می", "می‌روم x"),
     ],
 )
 def test_kinds(tmp_path: Path, rule: dict[str, object], before: str, after: str) -> None:
@@ -85,6 +89,14 @@ def test_flags(tmp_path: Path) -> None:
         ("comin' 'em ' I'm", "comin' 'em I'm", ""),
         ("-me ph- a-b", "-me ph- a-b", "-"),
         ("naïve 你好 a\u0301 ٣", "naïve 你好 a\u0301 ٣", ""),
+        ("你好，世界。真的？「是」、好！", "你好 世界 真的 是 好", ""),
+        ("نعم، لماذا؟ لا؛ هذا۔", "نعم لماذا لا هذا", ""),
+        ("मैं गया। अब॥", "मैं गया अब", ""),
+        ("‘hello’ he said, ‘don’t go’ ‹oui›", "hello he said don’t go oui", ""),
+        ("‚hallo‘ sagte er", "hallo sagte er", ""),
+        ("goin’ ’cause ‘cause", "goin’ ’cause ‘cause", "‘ ’"),
+        ("می‌روم", "می‌روم", ""),
+        ("a \u200c b\u200d", "a \u200c b\u200d", "\u200c"),
     ],
 )
 def test_punctuation_removed(tmp_path: Path, before: str, after: str, unexpected: str) -> None:
@@ -94,12 +106,15 @@ def test_punctuation_removed(tmp_path: Path, before: str, after: str, unexpected
 
 
 def test_punctuation_is_kept_unless_one_says_so(tmp_path: Path) -> None:
-    assert rules(tmp_path).apply("Hi, John. “Yes”; at 5:00!") == Cleaned("Hi, John. “Yes”; at 5:00!", ())
+    for text in ("Hi, John. “Yes”; at 5:00!", "‘你好，世界。’", "لماذا؟"):
+        assert rules(tmp_path).apply(text) == Cleaned(text, ())
 
 
 def test_what_may_be_left(tmp_path: Path) -> None:
     assert rules(tmp_path, allowed=["letters", "&"]).apply("a & b 3 it's").flags == ("unexpected characters: ' 3",)
     assert rules(tmp_path, allowed=["a", "b", "-"]).apply("a-b c").flags == ("unexpected characters: c",)
+    plain = rules(tmp_path, punctuation="remove", allowed=["letters"])
+    assert plain.apply("don’t می‌روم").flags == ("unexpected characters: ’",)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +182,7 @@ def test_a_text_does_not_grow_without_end(tmp_path: Path) -> None:
         cleaner.apply("a" * 5000)
 
 
-@pytest.mark.parametrize("unit", ["{", "((", "[a ", "- ", "a-", "'", "+", "((a ", "a ", "-'", "a_", "(( "])
+@pytest.mark.parametrize("unit", ["{", "((", "[a ", "- ", "a-", "'", "+", "((a ", "a ", "-'", "a_", "(( ", "‘", "‘a’b"])
 def test_time_is_linear(unit: str) -> None:
     """Every kind of rule on text that is made to make searches slow."""
     cleaner = load(TELEPHONE)

@@ -75,3 +75,34 @@ def test_digits_stay_in_a_language_without_number_words() -> None:
 
 def test_punctuation_inside_words_stays() -> None:
     assert without_punctuation("don’t (stop) re-do - now") == "don't stop re-do now"
+
+
+@pytest.mark.parametrize("language", ["tr", "az"])
+def test_the_two_i_of_turkish(language: str) -> None:
+    assert to_training_text("IŞIK İYİ KIZ", "lower", language) == "ışık iyi kız"
+    assert to_training_text("I\u0307YI\u0307", "lower", language) == "iyi"
+    assert to_training_text("İYİ KIZ", "whisper", language) == "İyi kız."
+    assert to_corpus_style("ışık iyi kız", UPPER, language) == "IŞIK İYİ KIZ"
+    lower = TextFacts(case="lower", punctuation=False, digits=False)
+    assert to_corpus_style("Işık İyi", lower, language) == "ışık iyi"
+    assert to_corpus_style("iyi kız", UPPER, "en") == "IYI KIZ"
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "expected"),
+    [
+        ("1.000", "de", "1.000"),
+        ("3,125 meter", "de", "3,125 meter"),
+        ("3,50 am 3. um 5:30", "de", "3,50 am drei. um fünf:dreißig"),
+        ("3, 4 und 5m", "de", "drei, vier und fünf m"),
+        ("1,000.5", "en", "one thousand point five"),
+    ],
+)
+def test_numbers_as_the_language_writes_them(text: str, language: str, expected: str) -> None:
+    assert numbers_as_words(text, language) == expected
+
+
+def test_marks_that_are_spelling() -> None:
+    assert without_punctuation("col·lecció, צ׳יפס צה״ל!") == "col·lecció צ׳יפס צה״ל"
+    assert without_punctuation("约翰·史密斯 ·a· ׳") == "约翰 史密斯 a"
+    assert without_punctuation("की-बात की’बात") == "की-बात की'बात"

@@ -17,7 +17,7 @@ from smallvoice.corpus.text_style import without_punctuation
 _PLAIN = frozenset(".,;:!?…¿¡\"“”„‟‘’‚‛«»‹›'＇-‐‑–—―·・。、，．？！：；「」『』،؛؟۔।॥")
 _MARKUP = frozenset("<>[]{}()|\\/*_#@^~+=&")
 """Signs that transcribers' conventions are made of."""
-_JOINERS = "\u200c\u200d"
+JOINERS = "\u200c\u200d"
 """Part of the spelling of Persian and of Indian languages."""
 _SAME_SCRIPT = {"IDEOGRAPHIC": "CJK", "KATAKANA-HIRAGANA": "KATAKANA"}
 _NO_SCRIPT = frozenset({"MODIFIER", "COMBINING"})
@@ -78,7 +78,7 @@ def compared(text: str) -> str:
 def _kind(character: str) -> str:
     """The script of a letter, in capitals; `digit`, `markup`, `other`; nothing for what belongs to any text."""
     category = unicodedata.category(character)
-    if character.isspace() or character in _PLAIN or character in _JOINERS or category.startswith("M"):
+    if character.isspace() or character in _PLAIN or character in JOINERS or category.startswith("M"):
         return ""
     if category.startswith("N"):
         return "digit"

@@ -10,23 +10,30 @@ from typing import Any
 
 import regex
 
-PUNCTUATION = '.,:?!;"“”„«»…¿¡—–'
+PUNCTUATION = '.,:?!;"“”„‟«»‹›‘’‚…¿¡—–―。，、．？！：；「」『』・،؛؟۔।॥'
+"""Of any script; between them the same marks as in `SENTENCE_MARKS`."""
 _MAX_EXPRESSION = 500
 _MAX_REPEATS = 10_000
 """`regex` writes counted repeats out, so `((a{1000}){1000}){1000}` would fill the memory."""
 
 _LETTER = r"[\p{L}\p{M}]"
-_WORD = r"[\p{L}\p{M}\p{N}]"
+_WORD = r"[\p{L}\p{M}\p{N}\u200c\u200d]"
+"""What a word is made of, the joiners of Persian and of Indian scripts inside it too."""
 
 Found = list[tuple[Any, str | None]]
 """Compiled searches, and the templates of what takes their place; None: only looked for."""
 
+QUOTED = regex.compile(
+    # A quotation mark that may be an apostrophe is one only where its partner stands: not in ’cause or goin’.
+    rf"(?<!{_WORD})(?:‘((?:[^‘’]|’(?={_WORD}))*+)’|‚([^‚‘]*+)‘)(?!{_WORD})"
+)
+"""`‘hello’` and `‚hallo‘`; groups 1 and 2 are what stands inside."""
 SENTENCE_MARKS = regex.compile(
     # Between digits they are part of a number or a time, which a space would change.
-    r"(?<!\p{N})[.,:]|[.,:](?!\p{N})"
-    r'|[?!;"“”„«»…¿¡—–]|-{2,}'
+    r"(?<!\p{N})[.,:，：．]|[.,:，：．](?!\p{N})"
+    r'|[?!;"“”„‟«»‹›‚…¿¡—–―。、？！；「」『』・،؛؟۔।॥]|-{2,}'
     # On their own: nobody's hyphen or apostrophe.
-    r"|(?<!\S)['’-]++(?!\S)"
+    r"|(?<!\S)['‘’-]++(?!\S)"
 )
 
 
@@ -116,7 +123,11 @@ def template(text: str) -> str:
 
 def _edge(text: str, look: str, end: int) -> str:
     """What starts or ends with a letter or digit is a whole word there."""
-    return f"(?{look}{_WORD})" if text[end].isalnum() else ""
+    return f"(?{look}{_WORD})" if _is_of_word(text[end]) else ""
+
+
+def _is_of_word(character: str) -> bool:
+    return regex.match(_WORD, character) is not None
 
 
 def _escaped(text: str) -> str:
@@ -125,7 +136,7 @@ def _escaped(text: str) -> str:
     for index, character in enumerate(text):
         if character != " ":
             pattern += regex.escape(character)
-        elif text[index - 1].isalnum() and text[index + 1].isalnum():
+        elif _is_of_word(text[index - 1]) and _is_of_word(text[index + 1]):
             pattern += r"\s+"
         else:
             pattern += r"\s*"

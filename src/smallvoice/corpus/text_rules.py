@@ -17,6 +17,7 @@ import yaml
 
 from smallvoice import yaml_file
 from smallvoice.corpus import text_patterns as patterns
+from smallvoice.corpus.text_checks import JOINERS
 from smallvoice.corpus.text_patterns import WrongPattern
 from smallvoice.errors import RecipeError
 from smallvoice.storage import digest
@@ -111,9 +112,12 @@ class TextRules:
                 good = self.letters or character in self.characters
             elif category == "Nd":
                 good = self.digits or character in self.characters
+            elif character in JOINERS:
+                good = self.letters and index > 0 and _is_of_word(text[index - 1])  # at a word's end in Malayalam
             elif character == "-":
-                inside = 0 < index < len(text) - 1 and _in_words(text[index - 1]) and _in_words(text[index + 1])
-                good = inside and "-" in self.characters
+                good = _is_inside(text, index) and "-" in self.characters
+            elif character == "’" and _is_inside(text, index):
+                good = "'" in self.characters or "’" in self.characters
             else:
                 good = character == " " or character in self.characters
             if not good:
@@ -121,7 +125,12 @@ class TextRules:
         return sorted(found)
 
 
-def _in_words(character: str) -> bool:
+def _is_inside(text: str, index: int) -> bool:
+    """Whether a character has a letter or digit on either side."""
+    return 0 < index < len(text) - 1 and _is_of_word(text[index - 1]) and _is_of_word(text[index + 1])
+
+
+def _is_of_word(character: str) -> bool:
     return unicodedata.category(character)[0] in "LMN"
 
 
@@ -172,6 +181,7 @@ class _File:
         if self.problems:
             raise RecipeError(*self.problems)
         if not keeps:
+            steps.append(_Step(patterns.QUOTED, r" \1\2 ", None, self.path))
             steps.append(_Step(patterns.SENTENCE_MARKS, " ", None, self.path))
         return TextRules(
             steps=tuple(steps),

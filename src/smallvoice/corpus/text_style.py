@@ -15,6 +15,12 @@ from typing import Literal
 
 Case = Literal["upper", "lower", "mixed"]
 
+_DOTTED_I = frozenset({"tr", "az"})
+"""Languages whose capital of `i` is `İ`, and whose `I` is the capital of `ı`."""
+_POINT_TABLE = "en cy he hi bn gu kn ml mr ne pa si ta te ur ja ko th my zh yue ms mt sw tl"
+_DECIMAL_POINT = frozenset(_POINT_TABLE.split())
+"""Languages that write 1,000.5 as English does; elsewhere `1.000` may be a thousand and `3,5` three and a half."""
+
 
 @dataclass(frozen=True)
 class TextFacts:
@@ -52,12 +58,12 @@ def to_training_text(text: str, style: str, language: str | None) -> str:
     """
     if style == "corpus":
         return text
-    lowered = text.lower()
+    lowered = _lower(text, language)
     if style == "lower":
         return numbers_as_words(lowered, language)
     if language == "en":
         lowered = re.sub(r"\bi\b", "I", lowered)
-    sentence = lowered[:1].upper() + lowered[1:]
+    sentence = _upper(lowered[:1], language) + lowered[1:]
     return sentence if sentence.endswith((".", "?", "!", "…")) else f"{sentence}."
 
 
@@ -68,23 +74,41 @@ def to_corpus_style(text: str, facts: TextFacts, language: str | None) -> str:
     if not facts.punctuation:
         text = without_punctuation(text)
     if facts.case == "upper":
-        text = text.upper()
+        text = _upper(text, language)
     elif facts.case == "lower":
-        text = text.lower()
+        text = _lower(text, language)
     return " ".join(text.split())
 
 
+def _lower(text: str, language: str | None) -> str:
+    if language in _DOTTED_I:
+        text = text.replace("I\u0307", "i").replace("İ", "i").replace("I", "ı")
+    return text.lower()
+
+
+def _upper(text: str, language: str | None) -> str:
+    return (text.replace("i", "İ") if language in _DOTTED_I else text).upper()
+
+
 def without_punctuation(text: str) -> str:
-    """Punctuation and symbols become spaces, except apostrophes and hyphens inside a word."""
-    inside = re.sub(r"(?<=\w)[’'](?=\w)", "'", text)
-    kept = [
-        character if not _is_mark(character) or _joins(inside, index) else " " for index, character in enumerate(inside)
-    ]
-    return " ".join("".join(kept).split())
+    """Punctuation and symbols become spaces, except apostrophes, hyphens and their like inside a word."""
+    return " ".join("".join(_without_mark(text, index) for index in range(len(text))).split())
+
+
+def _without_mark(text: str, index: int) -> str:
+    character = text[index]
+    if not _is_mark(character):
+        return character
+    if not _joins(text, index):
+        return " "
+    return "'" if character == "’" else character
 
 
 def numbers_as_words(text: str, language: str | None) -> str:
-    """`3 bears, the 2nd` as `three bears, the second`; digits that start with 0 are read one by one."""
+    """`3 bears, the 2nd` as `three bears, the second`; digits that start with 0 are read one by one.
+
+    `1.000` and `3,50` stay as they are in languages that do not write numbers as English does.
+    """
     if not any(character.isdigit() for character in text):
         return text
     language = language or "en"
@@ -94,9 +118,11 @@ def numbers_as_words(text: str, language: str | None) -> str:
         text,
         flags=re.IGNORECASE,
     )
-    without_commas = re.sub(r"(?<=\d),(?=\d{3}\b)", "", with_ordinals)
-    spaced = re.sub(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])", " ", without_commas)
-    return re.sub(r"\d+(?:\.\d+)?", lambda found: _words(found[0], language, "cardinal"), spaced)
+    has_point = language in _DECIMAL_POINT
+    plain = re.sub(r"(?<=\d),(?=\d{3}\b)", "", with_ordinals) if has_point else with_ordinals
+    spaced = re.sub(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])", " ", plain)
+    number = r"\d+(?:\.\d+)?" if has_point else r"(?<!\d)(?<!\d[.,])\d+(?!\d|[.,]\d)"
+    return re.sub(number, lambda found: _words(found[0], language, "cardinal"), spaced)
 
 
 @lru_cache(maxsize=4096)
@@ -118,5 +144,14 @@ def _is_mark(character: str) -> bool:
 
 
 def _joins(text: str, index: int) -> bool:
-    inner = 0 < index < len(text) - 1 and text[index - 1].isalnum() and text[index + 1].isalnum()
-    return text[index] in "'’-‐" and inner
+    """Whether a mark is part of the spelling: an apostrophe or hyphen, Hebrew's geresh, the dot of Catalan's `l·l`."""
+    if not 0 < index < len(text) - 1:
+        return False
+    before, after = text[index - 1], text[index + 1]
+    if text[index] == "·":  # between Chinese names it parts words
+        return before.isascii() and after.isascii() and before.isalpha() and after.isalpha()
+    return text[index] in "'’-‐׳״" and _is_of_word(before) and _is_of_word(after)
+
+
+def _is_of_word(character: str) -> bool:
+    return unicodedata.category(character)[0] in "LMN"

@@ -158,7 +158,7 @@ def test_media(tmp_path: Path) -> None:
     document = _parse(tmp_path / "a.eaf", eaf(CHI, media=video + sound))
     assert document.media == ("s.wav", "v.mp4")
     assert document.segments[0].start_s == 0.5
-    assert document.notes == ("its media begin at different times; times are those of s.wav",)
+    assert document.notes == ("its media begin at different times; times are those of the one that is read",)
     assert _parse(tmp_path / "a.eaf", eaf(CHI, media="")).media == ()
 
 

@@ -217,3 +217,137 @@ def test_notes_may_hold_names_and_stay_on_the_terminal(tmp_path: Path) -> None:
     result = prepared(tmp_path, tmp_path.parent / "out2")
     assert any("Anna_Smith" in remark for remark in result.remarks)
     assert "Anna_Smith" not in (tmp_path.parent / "out2" / "corpus.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("read_one", "other"),
+    [
+        ("u0.lab", "u0.txt"),
+        ("u0.normalized.txt", "u0.original.txt"),
+        ("u0.txt", "u0.notes.txt"),
+        ("u0.txt", "u0.a.lab"),
+    ],
+)
+def test_of_two_texts_of_the_whole_recording_one_is_read(tmp_path: Path, read_one: str, other: str) -> None:
+    write_audio(tmp_path / "u0.wav", noise(2))
+    write_lines(tmp_path / read_one, ["HELLO NUMBER ZERO"])
+    write_lines(tmp_path / other, ["Hello, number 0!"])
+    recordings, problems, notes = _items(tmp_path)
+    assert [segment.text for segment in recordings["u0.wav"].segments] == ["HELLO NUMBER ZERO"]
+    assert problems == {f"{other}:1": "another transcript is used"}
+    expected = f"1 transcripts of whole recordings are not read, for each has another one: {other} ({read_one} is)."
+    assert notes == [expected]
+
+
+def test_nor_do_two_tables_cost_a_recording(tmp_path: Path) -> None:
+    write_audio(tmp_path / "clips/a.wav", noise(2))
+    write_lines(tmp_path / "all.csv", ["audio,text,speaker", "clips/a.wav,One two.,K1"])
+    write_lines(tmp_path / "train.csv", ["audio,text,speaker", "clips/a.wav,ONE TWO,K1"])
+    recordings, problems, _ = _items(tmp_path)
+    recording = recordings["clips/a.wav"]
+    assert ([segment.text for segment in recording.segments], recording.split) == (["ONE TWO"], "train")
+    assert problems == {"all.csv:2": "another transcript is used"}
+    (tmp_path / "train.csv").unlink()
+    write_lines(tmp_path / "more.csv", ["audio,text,speaker", "clips/a.wav,three,K2"])
+    recordings, problems, _ = _items(tmp_path)
+    assert [segment.text for segment in recordings["clips/a.wav"].segments] == ["One two.", "three"]
+    assert problems == {}, "of what two people say neither is the whole"
+
+
+@pytest.mark.parametrize("join_s", [0.0, 20.0])
+def test_speech_of_another_split_is_a_neighbour(tmp_path: Path, join_s: float) -> None:
+    write_audio(tmp_path / "source/a.wav", noise(4))
+    lines = ["a.wav,0,1,one,Anna,train", "a.wav,1,2,TEST SPEECH OF BEN,Ben,test", "a.wav,2,3,three,Anna,train"]
+    write_lines(tmp_path / "source/table.csv", ["audio,start,end,text,speaker,split", *lines])
+    prepared(tmp_path / "source", tmp_path / "out", join_s=join_s)
+    found = sorted((row.start_s, row.end_s, row.text, row.split) for row in rows(tmp_path / "out"))
+    assert found == [
+        (0.0, 1.0, "one", "train"),
+        (1.0, 2.0, "TEST SPEECH OF BEN", "test"),
+        (2.0, 3.1, "three", "train"),
+    ]
+
+
+def test_neighbours_share_a_channel_and_are_not_the_same_line(tmp_path: Path) -> None:
+    write_audio(tmp_path / "a.wav", noise(4))
+    header = "audio,start,end,text,speaker,channel,session"
+    lines = ["a.wav,0,1,left,Anna,1,", "a.wav,1,2,right,Ben,2,", "a.wav,2,3,both,Ben,,", "a.wav,2,3,both,Ben,,day2"]
+    write_lines(tmp_path / "table.csv", [header, *lines])
+    items = [item for item in read(tmp_path, CorpusRecipe()) if isinstance(item, Recording)]
+    found = {(item.channel, item.session): [segment.text for segment in item.unwritten] for item in items}
+    assert found == {
+        (0, None): ["both", "both"],
+        (1, None): ["both", "both"],
+        (None, None): ["left", "right"],
+        (None, "day2"): ["left", "right"],
+    }
+
+
+@pytest.mark.parametrize("validated", ["train", "validated"])
+def test_clips_that_nobody_validated_are_not_read(tmp_path: Path, validated: str) -> None:
+    for name in ("good", "bad", "open"):
+        write_audio(tmp_path / "clips" / f"{name}.wav", noise(1, len(name)))
+    for table, clip in ((validated, "good"), ("invalidated", "bad"), ("other", "open")):
+        lines = ["client_id\tpath\tsentence\tup_votes", f"{clip}\t{clip}.wav\twords of {clip}\t2"]
+        write_lines(tmp_path / f"{table}.tsv", lines)
+    recordings, problems, _ = _items(tmp_path)
+    assert set(recordings) == {"clips/good.wav"}
+    assert problems == {"invalidated.tsv:2": "not validated", "other.tsv:2": "not validated"}
+    write_lines(tmp_path / "other.tsv", ["path\tsentence", "open.wav\tof a lab's own table"])
+    recordings, problems, _ = _items(tmp_path)
+    assert set(recordings) == {"clips/good.wav", "clips/open.wav"}
+    alone, _, _ = _items(tmp_path / "invalidated.tsv")
+    assert set(alone) == {"clips/bad.wav"}, "what the user gives by itself is wanted"
+
+
+def test_nemo_manifests_say_their_split(tmp_path: Path) -> None:
+    for name in ("train", "val", "test_clean", "all"):
+        write_audio(tmp_path / "wav" / f"{name}.wav", noise(1, len(name)))
+        line = f'{{"audio_filepath": "wav/{name}.wav", "text": "words of {name}", "duration": 1.0}}'
+        write_lines(tmp_path / f"{name}_manifest.json", [line])
+    recordings, _, _ = _items(tmp_path)
+    assert {path: item.split for path, item in recordings.items()} == {
+        "wav/train.wav": "train",
+        "wav/val.wav": "dev",
+        "wav/test_clean.wav": "test",
+        "wav/all.wav": None,
+    }
+
+
+def test_the_times_are_those_of_the_medium_that_is_there(tmp_path: Path) -> None:
+    write_audio(tmp_path / "b.wav", noise(4))
+    media = '<MEDIA_DESCRIPTOR MIME_TYPE="audio/x-wav" RELATIVE_MEDIA_URL="./a.wav"/>'
+    media += '<MEDIA_DESCRIPTOR MIME_TYPE="audio/x-wav" RELATIVE_MEDIA_URL="./b.wav" TIME_ORIGIN="1500"/>'
+    annotation = '<ALIGNABLE_ANNOTATION ANNOTATION_ID="a1" TIME_SLOT_REF1="t1" TIME_SLOT_REF2="t2">'
+    annotation += "<ANNOTATION_VALUE>hello</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION>"
+    slots = '<TIME_SLOT TIME_SLOT_ID="t1" TIME_VALUE="0"/><TIME_SLOT TIME_SLOT_ID="t2" TIME_VALUE="1000"/>'
+    lines = ['<ANNOTATION_DOCUMENT VERSION="3.0">', f"<HEADER>{media}</HEADER>", f"<TIME_ORDER>{slots}</TIME_ORDER>"]
+    lines += [f'<TIER TIER_ID="anna"><ANNOTATION>{annotation}</ANNOTATION></TIER>', "</ANNOTATION_DOCUMENT>"]
+    write_lines(tmp_path / "x.eaf", lines)
+    recordings, _, _ = _items(tmp_path)
+    assert [(segment.start_s, segment.end_s) for segment in recordings["b.wav"].segments] == [(1.5, 2.5)]
+    write_audio(tmp_path / "a.wav", noise(4))
+    recordings, _, _ = _items(tmp_path)
+    assert [(segment.start_s, segment.end_s) for segment in recordings["a.wav"].segments] == [(0.0, 1.0)]
+
+
+def test_the_second_of_several_is_not_the_first(tmp_path: Path) -> None:
+    write_audio(tmp_path / "rec.wav", noise(2))
+    write_lines(tmp_path / "rec.2.txt", ["of the second recording"])
+    write_lines(tmp_path / "b.trans.txt", ["rec.2 again of the second", "rec of the first"])
+    recordings, problems, _ = _items(tmp_path)
+    assert [segment.text for segment in recordings["rec.wav"].segments] == ["of the first"]
+    assert problems == {"rec.2.txt:1": "transcript without audio", "b.trans.txt:1": "transcript without audio"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le"])
+def test_lines_of_an_old_mac(tmp_path: Path, encoding: str) -> None:
+    for name in ("84-1-0", "84-1-1"):
+        write_audio(tmp_path / f"{name}.wav", noise(1, ord(name[-1])))
+    (tmp_path / "84-1.trans.txt").write_bytes("84-1-0 GO DO\r84-1-1 HEAR ME\r".encode(encoding))
+    recordings, problems, _ = _items(tmp_path)
+    assert {path: item.segments[0].text for path, item in recordings.items()} == {
+        "84-1-0.wav": "GO DO",
+        "84-1-1.wav": "HEAR ME",
+    }
+    assert problems == {}

@@ -78,6 +78,10 @@ def test_sclite_trn(tmp_path: Path) -> None:
         ("@UTF8\n@Begin\n", "a.txt", None),
         ('File type = "ooTextFile"', "a.txt", None),
         ("1 2 buckle my shoe\n", "a.txt", "text"),
+        ("0 46797 She had\n", "SA1.TXT", "text"),
+        ("300 46797 She had\n", "SA1.TXT", None),
+        ("0 2500000 sil\n", "a.lab", None),
+        ("hello (laughs)\n", "a.trn", "text"),
     ],
 )
 def test_recognition(text: str, name: str, expected: str | None) -> None:
@@ -100,3 +104,29 @@ def test_real_files(shared_data: Path) -> None:
 test_damaged_text = damaged(TEXT, "a.txt", "this is said\nin zwei Wörter\n")
 test_damaged_list = damaged(LIST, "a.trans.txt", "84-121123-0000 GO DO YOU\n84-121123-0001 HÖR\n")
 test_damaged_trn = damaged(LIST, "a.trn", "go do { um / @ } (84-121123-0000)\nhör (b)\n")
+
+
+def test_sample_numbers_are_no_words(tmp_path: Path) -> None:
+    path = tmp_path / "SA1.TXT"
+    path.write_text("0 46797 She had your dark suit in greasy wash water all year.\n", encoding="utf-8")
+    assert TEXT.recognises(head_of(path))
+    (segment,) = TEXT.parse(path, "SA1.TXT", CorpusRecipe()).segments
+    assert segment.text == "She had your dark suit in greasy wash water all year."
+    assert (segment.start_s, segment.end_s, segment.flags) == (None, None, ("sample numbers left out",))
+    path.write_text("0 2021\nwas a good year\n", encoding="utf-8")
+    assert TEXT.parse(path, "SA1.TXT", CorpusRecipe()).segments[0].text == "0 2021 was a good year"
+
+
+@pytest.mark.parametrize("words", ["it goes around the (*)", "hello (laughs)", "hello (laughs)\nbye (coughs)"])
+def test_a_remark_at_the_end_is_no_name(words: str, tmp_path: Path) -> None:
+    (tmp_path / "myst_1.flac").touch()
+    path = tmp_path / "myst_1.trn"
+    path.write_text(f"{words}\n", encoding="utf-8")
+    assert TEXT.recognises(head_of(path)) and not LIST.recognises(head_of(path))
+
+
+def test_names_of_recordings_make_a_list(tmp_path: Path) -> None:
+    (tmp_path / "anna.WAV").touch()
+    path = tmp_path / "anna.trn"
+    path.write_text("hello (anna)\n", encoding="utf-8")
+    assert LIST.recognises(head_of(path)) and not TEXT.recognises(head_of(path))

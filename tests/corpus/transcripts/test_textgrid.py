@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from tests.corpus.corpora import noise, write_audio
 from tests.corpus.transcripts.damage import check_damage
 
-from smallvoice.corpus.transcripts import textgrid, tiers
+from smallvoice.corpus.transcripts import read, textgrid, tiers
 from smallvoice.corpus.transcripts.document import Document, Unreadable, head_of
-from smallvoice.corpus.transcripts.segment import Segment
+from smallvoice.corpus.transcripts.segment import Problem, Recording, Segment
 from smallvoice.recipe import CorpusRecipe
 
 Label = tuple[float, float, str]
@@ -200,14 +201,46 @@ def test_words_of_nobody_go_with_the_tier_that_says_the_same(tmp_path: Path) -> 
     assert [_words(segment) for segment in document.segments] == [["the", "cat"], ["sat", "down"]]
     whole = ("quality", [(0.0, 9.0, "good, some noise")])
     document = _parse(tmp_path / "a.TextGrid", long_form(whole, ("words", WORDS)))
-    assert [segment.text for segment in document.segments if segment.tier == "words"] == ["the", "cat", "sat", "down"]
+    assert [segment.text for segment in document.segments if segment.tier == "words"] == ["the cat", "sat down"]
 
 
-def test_words_alone_are_segments(tmp_path: Path) -> None:
+def test_words_alone_are_segments_up_to_a_pause(tmp_path: Path) -> None:
     document = _parse(tmp_path / "a.TextGrid", long_form(("mia - words", WORDS), ("mia - phones", PHONES)))
-    assert [segment.text for segment in document.segments] == ["the", "cat", "sat", "down"], "a pause is no word"
+    assert _labels(document) == [(0.1, 1.0, "the cat"), (3.0, 5.005, "sat down")]
+    assert [_words(segment) for segment in document.segments] == [["the", "cat"], ["sat", "down"]]
+    assert [segment.where for segment in document.segments] == ["s1/a.TextGrid:18", "s1/a.TextGrid:30"]
     assert _reasons(document) == {"no words": 1, "tier of phones": 2}
-    assert {segment.speaker for segment in document.segments} == {"mia"}
+    assert {(segment.speaker, segment.tier) for segment in document.segments} == {("mia", "mia - words")}
+    assert document.words_alone
+    two = _parse(tmp_path / "a.TextGrid", long_form(("mia - words", WORDS), ("ben - words", WORDS)))
+    assert not two.words_alone, "who says what is more than a text of all"
+
+
+def test_a_tier_called_words_may_hold_utterances(tmp_path: Path) -> None:
+    labels = [(0.0, 1.0, "the cat"), (1.0, 2.0, "sat down"), (2.0, 3.0, "oh")]
+    document = _parse(tmp_path / "a.TextGrid", long_form(("words", labels)))
+    assert _labels(document) == labels and not document.words_alone
+
+
+def test_marks_of_other_aligners(tmp_path: Path) -> None:
+    marks = [(0.0, 0.2, "SIL"), (0.2, 0.5, "I"), (0.5, 0.6, "{LG}"), (0.6, 0.9, "SEE"), (0.9, 1.0, "{ns}")]
+    document = _parse(tmp_path / "a.TextGrid", long_form(("Anna - word", [*marks, (1.0, 1.2, "SPN"), (1.2, 2, "IT")])))
+    assert [segment.text for segment in document.segments] == ["I SEE", "IT"], "nothing is joined across unknown words"
+    assert _reasons(document) == {"no words": 4}
+
+
+@pytest.mark.parametrize(("end", "says_more"), [(9, "text"), (40, "textgrid")])
+def test_a_text_of_the_whole_says_more_than_words_alone(end: int, says_more: str, tmp_path: Path) -> None:
+    write_audio(tmp_path / "a.wav", noise(1))
+    grid = long_form(("words", WORDS)).replace("xmax = 9", f"xmax = {end}", 1)
+    (tmp_path / "a.TextGrid").write_text(grid, encoding="utf-8")
+    (tmp_path / "a.lab").write_text("The cat sat down.", encoding="utf-8")
+    items = list(read(tmp_path, CorpusRecipe()))
+    (recording,) = [item for item in items if isinstance(item, Recording)]
+    texts = {"text": ["The cat sat down."], "textgrid": ["the cat", "sat down"]}
+    assert [segment.text for segment in recording.segments] == texts[says_more]
+    lost = [item for item in items if isinstance(item, Problem) and item.reason == "another transcript is used"]
+    assert [problem.segment.text for problem in lost if problem.segment] == [*texts.values()][says_more == "text"]
 
 
 def test_a_word_outside_every_utterance_is_said(tmp_path: Path) -> None:
@@ -278,7 +311,10 @@ def test_real_files_as_praatio_reads_them(shared_data: Path) -> None:
         document = textgrid.parse(path, path.name, CorpusRecipe())
         lost = [problem.segment for problem in document.problems if problem.segment]
         assert len(lost) == len(document.problems) and not document.notes
-        found = Counter((s.tier, s.start_s, s.end_s, s.text) for s in (*document.segments, *lost))
+        # Segments on a tier of words are made of its labels.
+        parts = [(s.tier, s.words if tiers.parts(s.tier or "")[1] in tiers.WORDS else [s]) for s in document.segments]
+        found = Counter((s.tier, s.start_s, s.end_s, s.text) for s in lost)
+        found += Counter((tier, s.start_s, s.end_s, s.text) for tier, labels in parts for s in labels)
         grid = praat.openTextgrid(str(path), includeEmptyIntervals=False, reportingMode="silence")
         expected = Counter(
             (tier.name.strip(), entry[0], entry[-2], " ".join(entry[-1].split()))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from smallvoice.corpus.transcripts import folder, formats, huggingface, kaldi
-from smallvoice.corpus.transcripts.files import relative, walk
+from smallvoice.corpus.transcripts import folder, formats, huggingface, kaldi, plain
+from smallvoice.corpus.transcripts.files import is_audio, relative, walk
 from smallvoice.corpus.transcripts.segment import Item, Problem, Reader
 from smallvoice.errors import InputError
 from smallvoice.recipe import CorpusRecipe
@@ -26,8 +27,9 @@ def read(path: Path, recipe: CorpusRecipe) -> Iterator[Item]:
         yield from folder.read(path, recipe)
         return
     yield from reader.read(path, recipe)
+    by_content = replace(recipe, format=None)
     for file in walk(path):
-        if _is_called_a_transcript(file):
+        if _is_a_transcript(file, by_content):
             detail = f"the folder is read as {reader.name}: give this file's own folder as another source"
             yield Problem(where=relative(file, path), reason="another kind of transcript", detail=detail)
 
@@ -59,8 +61,14 @@ def reader_of(path: Path, recipe: CorpusRecipe = CorpusRecipe()) -> Reader | Non
     return None
 
 
-def _is_called_a_transcript(file: Path) -> bool:
-    return any(file.suffix.lower() in reader.suffixes for reader in formats.FILE_READERS if reader.sure_of_name)
+def _is_a_transcript(file: Path, recipe: CorpusRecipe) -> bool:
+    """Whether a file would be read elsewhere. Any .txt is plain text: it is a transcript where it has a recording."""
+    if is_audio(file):
+        return False
+    reader = formats.detect(file, recipe)
+    if reader is plain.TEXT:
+        return plain.has_audio_beside(file)
+    return reader is not None
 
 
 def _shapes() -> str:

@@ -7,7 +7,7 @@ segment belongs to is settled by `folder.py`, from the names that the document g
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from smallvoice.corpus.transcripts.segment import Problem, Segment
@@ -37,8 +37,33 @@ class Document:
     """Lines of which nothing could be made."""
     media: tuple[str, ...] = ()
     """Audio or video that the file names as its own, the best first: as written, never followed blindly."""
+    shifts_s: tuple[float, ...] = ()
+    """What the times become later by in each of `media`, where these begin at different times; none: nothing."""
+    words_alone: bool = False
+    """Whether it is made of aligned words: the whole text of the same recording, as somebody wrote it, says more."""
     notes: tuple[str, ...] = ()
     """What costs no segment, but its owner would want to know."""
+
+    def later_by(self, shift_s: float) -> Document:
+        """The same at other times."""
+        if not shift_s:
+            return self
+        problems = (
+            replace(problem, segment=problem.segment and _later(problem.segment, shift_s)) for problem in self.problems
+        )
+        segments = (_later(segment, shift_s) for segment in self.segments)
+        return replace(self, segments=tuple(segments), problems=tuple(problems))
+
+
+def _later(segment: Segment, shift_s: float) -> Segment:
+    return replace(
+        segment,
+        start_s=None if segment.start_s is None else segment.start_s + shift_s,
+        end_s=None if segment.end_s is None else segment.end_s + shift_s,
+        words=tuple(
+            replace(word, start_s=word.start_s + shift_s, end_s=word.end_s + shift_s) for word in segment.words
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ def parse(path: Path, where: str, recipe: CorpusRecipe) -> Document:
     codes = {kind.get("LINGUISTIC_TYPE_ID") for kind in root.elements("LINGUISTIC_TYPE") if _is_coded(kind)}
     media = _media(header)
     per_s = _UNITS_PER_S.get(header.get("TIME_UNITS"), 1000.0)
+    origins_s = _origins_s(media)
     origin_s = media[0].origin_s if media else 0.0
     segments: list[Segment] = []
     problems: list[Problem] = []
@@ -68,7 +69,8 @@ def parse(path: Path, where: str, recipe: CorpusRecipe) -> Document:
     return Document(
         segments=tuple(segments),
         problems=tuple(problems),
-        media=_names(media),
+        media=tuple(origins_s),
+        shifts_s=tuple(one - origin_s for one in origins_s.values()),
         notes=tuple(_notes(root, all_tiers, media)),
     )
 
@@ -259,11 +261,15 @@ def _media(header: Element) -> list[_Media]:
     return sorted(found, key=lambda media: not media.is_audio)
 
 
-def _names(media: list[_Media]) -> tuple[str, ...]:
-    """Relative paths as they are; of the paths of the annotator's machine, the name of the file."""
-    names = [one.relative for one in media]
-    names += [one.absolute.replace("\\", "/").rpartition("/")[2] for one in media]
-    return tuple(dict.fromkeys(name for name in names if name.strip("./")))
+def _origins_s(media: list[_Media]) -> dict[str, float]:
+    """Name of each -> its origin. Relative paths as they are; of those of the annotator's machine, the file's name."""
+    named = [(one.relative, one.origin_s) for one in media]
+    named += [(one.absolute.replace("\\", "/").rpartition("/")[2], one.origin_s) for one in media]
+    origins_s: dict[str, float] = {}
+    for name, origin_s in named:
+        if name.strip("./"):
+            origins_s.setdefault(name, origin_s)
+    return origins_s
 
 
 def _notes(root: Element, all_tiers: list[_Tier], media: list[_Media]) -> Iterator[str]:
@@ -275,7 +281,7 @@ def _notes(root: Element, all_tiers: list[_Tier], media: list[_Media]) -> Iterat
     if astray > 0:
         yield f"{astray} annotations stand outside tiers and are not read"
     if any(one.origin_s != media[0].origin_s for one in media):
-        yield f"its media begin at different times; times are those of {_names(media)[0]}"
+        yield "its media begin at different times; times are those of the one that is read"
 
 
 READER = FileReader(

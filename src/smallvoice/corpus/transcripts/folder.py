@@ -1,9 +1,9 @@
 """Any folder of recordings and transcripts, in whatever formats and at any depth; or one transcript file.
 
 A transcript's recording is the one that it names, else the one of its own name, beside it or anywhere in the
-source. Folders called `train`, `dev` and `test` at the top, or in `data`, bring the source's own split. Where
-nobody says who speaks, the folder of a recording is its session, so that what was recorded together stays
-together.
+source. Of several that give a recording as a whole one is read: the one of exactly its name, else the first. Folders
+called `train`, `dev` and `test` at the top, or in `data`, bring the source's own split. Where nobody says who speaks,
+the folder of a recording is its session, so that what was recorded together stays together.
 """
 
 from __future__ import annotations
@@ -13,18 +13,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from smallvoice.corpus.transcripts import formats
-from smallvoice.corpus.transcripts.document import Document, FileReader, Unreadable
-from smallvoice.corpus.transcripts.fields import split_of_folder
+from smallvoice.corpus.transcripts import formats, plain
+from smallvoice.corpus.transcripts.document import Document, FileReader, Unreadable, head_of
+from smallvoice.corpus.transcripts.fields import split_in, split_of_folder
 from smallvoice.corpus.transcripts.files import is_audio, links_out, relative, walk
 from smallvoice.corpus.transcripts.locate import AudioFiles
+from smallvoice.corpus.transcripts.neighbours import with_neighbours
 from smallvoice.corpus.transcripts.segment import Item, Note, Problem, Recording, Segment
+from smallvoice.corpus.transcripts.taken import Taken
 from smallvoice.recipe import CorpusRecipe
 
 _SHOWN = 5
 _HEARD = ("not transcribed", "tier not chosen", "role not chosen")
 """Why something is no row that is heard in the recording all the same."""
 _TABLES = frozenset({"csv", "tsv", "xlsx", "jsonl"})
+_NOT_VALIDATED = "not validated"
 
 
 def recognises(folder: Path, recipe: CorpusRecipe) -> bool:
@@ -47,6 +50,16 @@ class _Transcript:
     reader: FileReader
     audio: frozenset[Path] = frozenset()
     """The recordings that it describes."""
+    words_alone: bool = False
+    """As of its document."""
+
+    @property
+    def split(self) -> str | None:
+        """The split that the name of a table says: Common Voice's `train.tsv`, NeMo's `train_manifest.json`."""
+        if self.reader.name not in _TABLES:
+            return None
+        stem = self.path.stem
+        return split_of_folder(stem) or (split_in(stem) if "manifest" in stem.lower() else None)
 
 
 @dataclass
@@ -59,6 +72,8 @@ class _Source:
     """The folder that holds train and test."""
     audio: AudioFiles = field(init=False)
     used: set[Path] = field(default_factory=set)
+    several: list[str] = field(default_factory=list)
+    """Transcripts that are not read, each with the one that is."""
 
     def __post_init__(self) -> None:
         self.folder = self.path if self.path.is_dir() else self.path.parent
@@ -73,6 +88,9 @@ class _Source:
         if self.path.is_dir():
             yield from self._without_transcript()
             yield from links_out(self.folder)
+        if self.several:
+            count = f"{len(self.several)} transcripts of whole recordings are not read, for each has another one"
+            yield Note(message=f"{count}: {', '.join(self.several[:_SHOWN])}.")
         if others:
             names = ", ".join(relative(path, self.folder) for path in others[:_SHOWN])
             more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
@@ -101,6 +119,7 @@ class _Source:
             if isinstance(document, Document):
                 places = (self._audio_of(transcript, document, segment) for segment in document.segments)
                 transcript.audio = frozenset(place for place in places if isinstance(place, Path))
+                transcript.words_alone = document.words_alone
             group = [transcript]
             for path in sorted(transcript.audio):
                 for other in group_of.get(path, []):
@@ -115,12 +134,24 @@ class _Source:
             if transcript.path not in seen:
                 group = group_of[min(transcript.audio)] if transcript.audio else [transcript]
                 seen |= {member.path for member in group}
-                yield sorted(group, key=lambda member: (formats.FILE_READERS.index(member.reader), member.path))
+                yield sorted(group, key=self._rank)
+
+    def _rank(self, transcript: _Transcript) -> tuple[int, bool, bool, bool, Path]:
+        """The less, the earlier it is read, and what is read first is taken."""
+        reader = plain.TEXT if transcript.words_alone else transcript.reader
+        is_namesake = self.audio.has_name_of(transcript.path)
+        is_of_split = transcript.split is not None
+        return (
+            formats.FILE_READERS.index(reader),
+            transcript.words_alone,
+            not is_of_split,
+            not is_namesake,
+            transcript.path,
+        )
 
     def _read(self, group: list[_Transcript]) -> Iterator[Item]:
         """The recordings of transcripts that share some."""
-        taken_from: dict[Path, FileReader] = {}
-        given: dict[tuple[object, ...], str] = {}
+        taken = Taken()
         segments: dict[tuple[Path, int | None, str | None, str | None], list[Segment]] = defaultdict(list)
         unwritten: dict[Path, list[Segment]] = defaultdict(list)
         for transcript in group:
@@ -128,36 +159,41 @@ class _Source:
             if isinstance(document, Problem):
                 yield document
                 continue
+            where = relative(transcript.path, self.folder)
             for message in document.notes:
-                yield Note(message=f"{relative(transcript.path, self.folder)}: {message}")
+                yield Note(message=f"{where}: {message}")
             for problem in document.problems:
                 yield self._placed(problem, transcript)
                 lost = problem.segment
-                if problem.reason.startswith(_HEARD) and lost is not None and lost.start_s is not None:
-                    place = self._audio_of(transcript, document, lost)
-                    if isinstance(place, Path) and taken_from.get(place, transcript.reader) is transcript.reader:
-                        unwritten[place].append(lost)
+                is_unread = problem.reason == _NOT_VALIDATED
+                if lost is None or not (is_unread or (problem.reason.startswith(_HEARD) and lost.start_s is not None)):
+                    continue
+                place = self._audio_of(transcript, document, lost)
+                if isinstance(place, Path) and is_unread:
+                    self.used.add(place)
+                elif isinstance(place, Path) and taken.reader_of.get(place, transcript.reader) is transcript.reader:
+                    unwritten[place].append(lost)
             if not document.segments and not document.problems:
-                where = relative(transcript.path, self.folder)
                 yield Problem(where=where, reason="no segment", detail="the transcript holds none")
             for segment in document.segments:
                 audio = self._audio_of(transcript, document, segment)
                 if isinstance(audio, str):
                     yield self._lost(transcript, segment, "transcript without audio", audio)
-                elif taken_from.setdefault(audio, transcript.reader) is not transcript.reader:
-                    detail = f"{taken_from[audio].name} says more than {transcript.reader.name}"
-                    yield self._lost(transcript, segment, "another transcript is used", detail)
-                elif (known := given.setdefault(_said(audio, segment), segment.where)) != segment.where and (
-                    segment.start_s is None or known.rpartition(":")[0] != segment.where.rpartition(":")[0]
-                ):
-                    yield self._lost(transcript, segment, "given twice", f"as {known} says")
+                elif why := taken.why_not(audio, transcript.reader, segment, where):
+                    yield self._lost(transcript, segment, *why)
                 else:
-                    split, session = self._place(audio, segment)
-                    if transcript.reader.name in _TABLES:  # Common Voice: train.tsv, dev.tsv, test.tsv
-                        split = split or split_of_folder(transcript.path.stem)
+                    split = self._place(audio, segment)[0] or transcript.split
                     # The folder's session is that of the whole recording: its unnamed speakers are not another one.
                     segments[audio, segment.channel, split, segment.session].append(segment)
             self._note_media(transcript, document)
+        self.several += taken.several
+        yield from with_neighbours(self._recordings(segments, unwritten))
+
+    def _recordings(
+        self,
+        segments: dict[tuple[Path, int | None, str | None, str | None], list[Segment]],
+        unwritten: dict[Path, list[Segment]],
+    ) -> Iterator[Recording]:
         for (audio, channel, split, session), members in segments.items():
             all_known = all(segment.speaker for segment in members)
             session = session or self._place(audio, None)[1]
@@ -175,20 +211,29 @@ class _Source:
     def _parse(self, transcript: _Transcript) -> Document | Problem:
         where = relative(transcript.path, self.folder)
         try:
-            return transcript.reader.parse(transcript.path, where, self.recipe)
+            document = transcript.reader.parse(transcript.path, where, self.recipe)
         except Unreadable as error:
             split, session = self._place(transcript.path, None)
             return Problem(where=where, reason=error.reason, detail=error.detail, split=split, session=session)
+        if self.path.is_dir() and _is_not_validated(transcript.path):
+            return _without(document, _NOT_VALIDATED, "train.tsv or validated.tsv beside it has what is")
+        medium = self._medium(transcript, document)
+        return document.later_by(medium[1]) if medium else document
+
+    def _medium(self, transcript: _Transcript, document: Document) -> tuple[Path, float] | None:
+        """The first recording of those that the document names, and how much later its times are."""
+        for index, name in enumerate(document.media):
+            found = self.audio.named(name, transcript.path.parent)
+            if isinstance(found, Path) and self.audio.belongs(found, transcript.path):
+                return found, document.shifts_s[index] if document.shifts_s else 0.0
+        return None
 
     def _audio_of(self, transcript: _Transcript, document: Document, segment: Segment) -> Path | str:
         """The recording of a segment, or why there is none."""
-        beside = transcript.path.parent
         if segment.recording:
-            return self.audio.named(segment.recording, beside)
-        for name in document.media:
-            found = self.audio.named(name, beside)
-            if isinstance(found, Path) and self.audio.belongs(found, transcript.path):
-                return found
+            return self.audio.named(segment.recording, transcript.path.parent)
+        if medium := self._medium(transcript, document):
+            return medium[0]
         own = self.audio.of_transcript(transcript.path)
         if own and self.audio.belongs(own[0], transcript.path):
             return own[0]
@@ -242,9 +287,20 @@ def _has_splits(folder: Path) -> bool:
     return any(split_of_folder(path.name) and path.is_dir() for path in folder.iterdir())
 
 
-def _said(audio: Path, segment: Segment) -> tuple[object, ...]:
-    """What makes two lines of two transcripts one: the same words in the same place."""
-    return audio, segment.channel, segment.start_s, segment.end_s, segment.text
+def _is_not_validated(path: Path) -> bool:
+    """Whether a table is of Common Voice's clips that listeners rejected, reported, or have not judged yet."""
+    if path.name.lower() not in ("invalidated.tsv", "other.tsv", "reported.tsv"):
+        return False
+    has_validated = any((path.parent / name).is_file() for name in ("train.tsv", "validated.tsv"))
+    return has_validated and "client_id" in head_of(path).text.partition("\n")[0].split("\t")
+
+
+def _without(document: Document, reason: str, detail: str) -> Document:
+    """A document of which nothing is taken."""
+    lost = [
+        Problem(where=segment.where, reason=reason, detail=detail, segment=segment) for segment in document.segments
+    ]
+    return replace(document, segments=(), problems=(*document.problems, *lost))
 
 
 def _is_apart(lost: Segment, channel: int | None, members: list[Segment]) -> bool:

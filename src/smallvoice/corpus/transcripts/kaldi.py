@@ -8,7 +8,8 @@
 
 Columns are separated by spaces or tabs. Paths in `wav.scp` are relative to the folder, to the source, or to a folder
 that the user gives (`audio`); files elsewhere are not read, whatever `wav.scp` says. A folder that holds
-`train`, `dev` or `test` Kaldi folders, itself or in `data`, is read as one source that brings its own split.
+`train`, `eval` or `test_children`, itself or in `data`, is read as one source that brings its own split, with every
+other Kaldi folder beside them.
 """
 
 from __future__ import annotations
@@ -21,27 +22,36 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from smallvoice.corpus.transcripts.commands import decoded_file
+from smallvoice.corpus.transcripts.fields import split_in, split_of_folder
 from smallvoice.corpus.transcripts.files import is_audio, is_file, links_out, relative, walk
 from smallvoice.corpus.transcripts.lines import read_lines
+from smallvoice.corpus.transcripts.neighbours import with_neighbours
 from smallvoice.corpus.transcripts.people import UNKNOWN, age_of, gender_of
 from smallvoice.corpus.transcripts.segment import Item, Note, Problem, Reader, Recording, Segment, number
 from smallvoice.recipe import CorpusRecipe
 
-SPLITS = ("train", "dev", "test")
 _ADVICE = {"audio outside the folder": "; allow its folder with --set audio=[DIR]"}
 _READ_TABLES = frozenset({"spk2age", "spk2gender", "spk2lang", "spk2utt"})
 
 
 def recognises(folder: Path) -> bool:
-    return bool(_parts(folder))
+    return is_kaldi(folder) or any(split for _, split in _parts(folder))
 
 
 def read(folder: Path, recipe: CorpusRecipe) -> Iterator[Item]:
-    """Every utterance, unusable line and orphan file of a Kaldi folder, or of its train, dev and test."""
+    """Every utterance, unusable line and orphan file of a Kaldi folder, or of all that it or its `data` holds."""
     used: set[Path] = set()
     audio = [Path(given).expanduser() for given in recipe.audio]
-    for part, split in _parts(folder):
-        yield from _Part(source=folder, folder=part, split=split, used=used, audio=audio).items()
+    parts = _parts(folder)
+    yield from with_neighbours(
+        item
+        for part, split in parts
+        for item in _Part(source=folder, folder=part, split=split, used=used, audio=audio).items()
+    )
+    if any(split_of_folder(part.name) is None for part, _ in parts if part != folder):
+        named = ", ".join(f"{relative(part, folder)} ({split or 'none'})" for part, split in parts)
+        yield Note(message=f"Kaldi folders, and the split that each name is taken for: {named}.")
+    read_folders = {part for part, _ in parts}
     for path in walk(folder):
         if is_audio(path) and path not in used:
             yield Problem(
@@ -49,18 +59,33 @@ def read(folder: Path, recipe: CorpusRecipe) -> Iterator[Item]:
                 reason="audio without transcript",
                 detail="no wav.scp names this file",
             )
+        elif path.name == "text" and path.parent not in read_folders and is_kaldi(path.parent):
+            detail = "it stands too deep to be read with the others: give it as another source"
+            yield Problem(where=relative(path, folder), reason="another Kaldi folder", detail=detail)
     yield from links_out(folder)
 
 
 def _parts(folder: Path) -> list[tuple[Path, str | None]]:
+    """The Kaldi folders of a source, and the split that each is called by.
+
+    Folders such as `all` and `train_sp` repeat utterances, and the first of two is kept: so `train`, `dev` and `test`
+    come first, and what names no split last.
+    """
     if is_kaldi(folder):
         return [(folder, None)]
-    tops = (folder, folder / "data")
-    return [(top / split, split) for top in tops for split in SPLITS if is_kaldi(top / split)]
+    tops = [top for top in (folder, folder / "data") if top.is_dir() and os.access(top, os.R_OK | os.X_OK)]
+    inside = [part for top in tops for part in sorted(top.iterdir()) if not part.name.startswith(".")]
+    found = [part for part in inside if is_kaldi(part)]
+    ranked = sorted(found, key=lambda part: (_split(part) is None, split_of_folder(part.name) is None))
+    return [(part, _split(part)) for part in ranked]
+
+
+def _split(part: Path) -> str | None:
+    return split_of_folder(part.name) or split_in(part.name)
 
 
 def is_kaldi(folder: Path) -> bool:
-    return (folder / "text").is_file() and (folder / "wav.scp").is_file()
+    return is_file(folder / "text") and is_file(folder / "wav.scp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +285,7 @@ def _span(value: str) -> _Span | None:
 READER = Reader(
     name="kaldi",
     shape="a Kaldi data folder: text, wav.scp, utt2spk, and optionally segments, spk2age, spk2gender; "
-    "or train, dev and test folders of that kind",
+    "or folders of that kind, called train, dev, test, test_children ...",
     recognises=recognises,
     read=read,
 )

@@ -23,6 +23,8 @@ def read_lines(path: Path) -> Iterator[tuple[int, str | None]]:
         raise InputError(f"{path}: cannot be read: {error.strerror}.") from None
     encoding = encoding_of(data)
     newline = "\n".encode(encoding)
+    if _find(data, newline, 0) < 0:
+        newline = "\r".encode(encoding)  # an old Mac's
     for number, line in enumerate(_split(data, newline), 1):
         try:
             text = line.decode(encoding).removeprefix("\ufeff").rstrip("\r")
@@ -34,12 +36,15 @@ def read_lines(path: Path) -> Iterator[tuple[int, str | None]]:
 
 
 def _split(data: bytes, newline: bytes) -> Iterator[bytes]:
-    """Split at newlines that start at a whole character."""
-    start = position = 0
-    while (position := data.find(newline, position)) >= 0:
-        if position % len(newline):
-            position += 1
-            continue
-        yield data[start:position]
-        start = position = position + len(newline)
+    start = 0
+    while (end := _find(data, newline, start)) >= 0:
+        yield data[start:end]
+        start = end + len(newline)
     yield data[start:]
+
+
+def _find(data: bytes, newline: bytes, position: int) -> int:
+    """The next newline that starts at a whole character; -1 where there is none."""
+    while (position := data.find(newline, position)) >= 0 and position % len(newline):
+        position += 1
+    return position

@@ -63,15 +63,19 @@ class AudioFiles:
                     return self._by_path[candidate]
         last = PurePosixPath(plain).name.lower()
         for table, key in ((self._by_name, last), (self._by_stem, last), (self._by_stem, _stem(last))):
-            if table.get(key):
+            if table.get(key) and not (key == _stem(last) and _is_numbered(last)):
                 return _nearest(table[key], plain, beside, is_relative=not _is_absolute(name))
         return f"there is no {PurePosixPath(plain).name} in the source"
+
+    def has_name_of(self, transcript: Path) -> bool:
+        """Whether a recording is called exactly as the transcript is, the last suffix of each apart."""
+        return _stem(_composed(transcript.name.lower())) in self._by_stem
 
     def of_transcript(self, transcript: Path) -> list[Path]:
         """The files that have the transcript's name, the preferred first: those beside it, else a single one."""
         stem = _composed(transcript.name.lower())
         while (stem := _stem(stem)) and stem not in self._by_stem:
-            if "." not in stem:
+            if "." not in stem or _is_numbered(stem):
                 return []
         found = self._by_stem.get(stem, [])
         here = [path for path in found if path.parent == transcript.parent]
@@ -99,6 +103,11 @@ def _is_absolute(name: str) -> bool:
 
 def _stem(name: str) -> str:
     return name.rpartition(".")[0]
+
+
+def _is_numbered(name: str) -> bool:
+    """`a.2`: not `a`, but the second of several."""
+    return name.rpartition(".")[2].isdecimal()
 
 
 def _nearest(paths: list[Path], name: str, beside: Path, *, is_relative: bool) -> Path | str:

@@ -89,7 +89,8 @@ class Recording:
     """The source's own name of the visit or folder."""
     segments: tuple[Segment, ...]
     unwritten: tuple[Segment, ...] = ()
-    """Speech in it that is a row of the ledger already (`www`, other tiers): neighbours that margins must not enter."""
+    """Other speech in it, of another recording's segments (another split, session or channel) or in the ledger already
+    (`www`, other tiers): neighbours that margins must not enter."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,6 +113,7 @@ NOTHING_LOST = (
     "role not chosen",
     "given twice",
     "another transcript is used",
+    "not validated",
     "tier not chosen",
     "tier of phones",
     "tier of words",

@@ -5,21 +5,22 @@ there is comment; so the long form, the short form and anything between are one 
 and strings may span lines. The sizes that the file states are compared with what is there, and never relied on.
 
 Of a file as the Montreal Forced Aligner writes them, utterances are segments, words are their `Segment.words`, and
-phones are left out; see `_Choice`.
+phones are left out; see `_Choice`. Words without utterances are segments up to a pause, and give way to a text of the
+whole recording, as somebody wrote it, where Whisper hears all of it at once.
 """
 
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from smallvoice.corpus.transcripts import people, tiers
+from smallvoice.corpus.transcripts import aligned_words, people, tiers
 from smallvoice.corpus.transcripts.document import Document, FileReader, Head, Unreadable, head_of
 from smallvoice.corpus.transcripts.fields import text_and_notes
-from smallvoice.corpus.transcripts.segment import Problem, Segment, Word, number
+from smallvoice.corpus.transcripts.segment import Problem, Segment, number
+from smallvoice.corpus.transcripts.spoken import MAX_S
 from smallvoice.recipe import CorpusRecipe
 
 _HEADER_CHARACTERS = 400
@@ -30,14 +31,10 @@ _NUMBER_CHARACTERS = 40
 """No number is longer in Praat either."""
 _SIZES = {"IntervalTier": 2, "TextTier": 1}
 """Class of a tier -> the times of each of its labels."""
-_SILENT = frozenset({"<eps>", "<sil>", "sil", "sp", "<p:>", "<p>", "spn", "<spn>"})
-"""How aligners mark on a tier of words a pause, and what they take for no word."""
 _MOST_TIERS = 50
 """Among more tiers than this, words that name no speaker are compared with none."""
 _SHOWN = 200
 """Characters kept of a label that has no end."""
-_TOLERANCE_S = 0.011
-"""Aligners work in frames of 10 ms."""
 
 
 def recognises(head: Head) -> bool:
@@ -65,14 +62,21 @@ def parse(path: Path, where: str, recipe: CorpusRecipe) -> Document:
     grid.read(_Tokens(text, start + header.end()))
     if not grid.tiers:
         raise Unreadable(where, "no tiers", "the TextGrid ends before its first tier")
-    choice = _Choice(grid.tiers, recipe.tiers)
+    choice = _Choice(grid.tiers, recipe.tiers, where)
     segments: list[Segment] = []
     problems = list(grid.problems)
     for tier in grid.tiers:
         kept, lost = choice.sort(tier)
         segments += kept
         problems += lost
-    return Document(segments=tuple(segments), problems=tuple(problems), notes=(*of_text, *grid.notes()))
+    end_s = max(grid.end_s, *(segment.end_s or 0.0 for segment in segments), 0.0)
+    is_of_one = len({segment.tier for segment in segments}) == 1
+    return Document(
+        segments=tuple(segments),
+        problems=tuple(problems),
+        words_alone=is_of_one and not recipe.tiers and end_s <= MAX_S and all(map(choice.are_words_alone, grid.tiers)),
+        notes=(*of_text, *grid.notes()),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +163,15 @@ class _Grid:
     where: str
     stated: float | None = None
     """How many tiers it says it has."""
+    end_s: float = 0.0
+    """Where it says that it ends."""
     tiers: list[_Tier] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
     def read(self, tokens: _Tokens) -> None:
         grid = tokens.numbers()
-        self.stated = grid[2] if len(grid) == 3 else None
+        if len(grid) == 3:
+            self.end_s, self.stated = grid[1] or 0.0, grid[2]
         while tokens.next is not None:
             times = tokens.numbers()
             token = tokens.take()
@@ -230,10 +237,12 @@ class _Choice:
     """Which labels are segments.
 
     With patterns: those of the tiers that fit. Without: all but tiers of phones. Either way the words of a speaker
-    whose utterances are read too are not read twice: they go with the utterances that cover them.
+    whose utterances are read too are not read twice: they go with the utterances that cover them. Words without
+    utterances are put together.
     """
 
-    def __init__(self, all_tiers: list[_Tier], patterns: list[str]) -> None:
+    def __init__(self, all_tiers: list[_Tier], patterns: list[str], where: str) -> None:
+        self.where = where
         self.reasons: dict[_Tier, str] = {}
         """Why the labels of a tier are no segments."""
         self.words: dict[_Tier, list[_Tier]] = {}
@@ -259,7 +268,7 @@ class _Choice:
         for tier, speaker in words.items():
             found = by_speaker.get(speaker or "", [])
             if nobodys == [tier] and len(others) <= _MOST_TIERS:
-                found = [other for other in others if _covers(other, tier)]
+                found = [other for other in others if aligned_words.cover(other.segments, tier.segments)]
             if len(found) == 1:
                 self.words.setdefault(found[0], []).append(tier)
                 self.utterances[tier] = found[0]
@@ -267,17 +276,27 @@ class _Choice:
     def sort(self, tier: _Tier) -> tuple[list[Segment], list[Problem]]:
         """The segments of a tier, and its labels that are none."""
         if tier in self.utterances and self.reasons.get(tier) is None:
-            spans = _Spans(self.utterances[tier].segments)
+            spans = aligned_words.Spans(self.utterances[tier].segments)
             return [], [_word_problem(segment, spans) for segment in tier.segments]
         if tier in self.reasons:
             reason = self.reasons[tier]
             return [], [_problem(segment, reason, f"tier {tier.name}") for segment in tier.segments]
-        marks = _SILENT if tiers.parts(tier.name)[1] in tiers.WORDS else frozenset[str]()
-        segments = [segment for segment in tier.segments if segment.text not in marks]
-        silent = [segment for segment in tier.segments if segment.text in marks]
+        segments, silent = tier.segments, list[Segment]()
+        if tiers.parts(tier.name)[1] in tiers.WORDS:
+            silent = [segment for segment in tier.segments if aligned_words.is_silent(segment)]
+            segments = [segment for segment in tier.segments if not aligned_words.is_silent(segment)]
+        if segments and self.are_words_alone(tier):
+            segments = aligned_words.up_to_pauses(tier.segments, self.where)
         for words in self.words.get(tier, []):
-            segments = _with_words(segments, words.segments)
+            segments = aligned_words.with_words(segments, words.segments)
         return segments, [_problem(segment, "no words", "an aligner's mark of silence") for segment in silent]
+
+    def are_words_alone(self, tier: _Tier) -> bool:
+        """Whether a tier has no segments but words that go with no utterance."""
+        if tier in self.reasons or tier in self.utterances or not tier.segments:
+            return True
+        is_of_words = tier.kind == "IntervalTier" and tiers.parts(tier.name)[1] in tiers.WORDS
+        return is_of_words and aligned_words.are_single(tier.segments)
 
 
 def _is_phones(tier: _Tier) -> bool:
@@ -286,53 +305,8 @@ def _is_phones(tier: _Tier) -> bool:
     return kind in tiers.PHONES or (kind in tiers.SEGMENTS and one_sound_each)
 
 
-def _covers(tier: _Tier, words: _Tier) -> bool:
-    """Whether every word lies in a label, and most of them are among the words written there."""
-    spans = _Spans(tier.segments)
-    spoken = [word for word in words.segments if word.text not in _SILENT]
-    vocabularies = [_bare_words(segment.text) for segment in spans.segments]
-    written = 0
-    for word in spoken:
-        index = spans.around(word)
-        if index is None:
-            return False
-        written += _bare_words(word.text) <= vocabularies[index]
-    return bool(spoken) and 2 * written >= len(spoken)
-
-
-def _bare_words(text: str) -> frozenset[str]:
-    return frozenset(re.findall(r"\w+", text.casefold()))
-
-
-class _Spans:
-    """Labels in the order of their starts, to find the one around a word."""
-
-    def __init__(self, segments: list[Segment]) -> None:
-        self.segments = sorted(segments, key=lambda segment: segment.start_s or 0.0)
-        self.starts = [segment.start_s or 0.0 for segment in self.segments]
-
-    def around(self, word: Segment) -> int | None:
-        """The last label that begins before a word, where it ends after it."""
-        index = bisect_right(self.starts, (word.start_s or 0.0) + _TOLERANCE_S) - 1
-        if index < 0 or (word.end_s or 0.0) > (self.segments[index].end_s or 0.0) + _TOLERANCE_S:
-            return None
-        return index
-
-
-def _with_words(segments: list[Segment], words: list[Segment]) -> list[Segment]:
-    """The utterances with the words that lie in them, in order of time."""
-    spans = _Spans(segments)
-    inside: dict[int, list[Word]] = {}
-    for word in sorted(words, key=lambda word: word.start_s or 0.0):
-        index = spans.around(word)
-        if index is not None and word.text not in _SILENT and word.start_s is not None and word.end_s is not None:
-            timed = Word(text=word.text, start_s=word.start_s, end_s=word.end_s)
-            inside.setdefault(id(spans.segments[index]), []).append(timed)
-    return [replace(segment, words=(*segment.words, *inside.get(id(segment), []))) for segment in segments]
-
-
-def _word_problem(word: Segment, spans: _Spans) -> Problem:
-    if spans.around(word) is None and word.text not in _SILENT:
+def _word_problem(word: Segment, spans: aligned_words.Spans) -> Problem:
+    if spans.around(word) is None and not aligned_words.is_silent(word):
         return _problem(word, "word outside its utterances", f"tier {word.tier}")
     return _problem(word, "tier of words, read with its utterances", f"tier {word.tier}")
 
