@@ -197,7 +197,7 @@ def test_outlook_without_an_effect() -> None:
 
 
 def test_outlook_of_more_errors_with_more_data() -> None:
-    trend = _outlook([[10, 12, 11, 9], [20, 22, 21, 19], [40, 42, 41, 39]], [10, 20, 40])
+    trend = _outlook([[10, 12, 11, 9] * 2, [20, 22, 21, 19] * 2, [40, 42, 41, 39] * 2], [10, 20, 40])
     said = sentence([{"speakers": 10, "wer": 0.1}, {"speakers": 40, "wer": 0.4}], trend, "dev", 12, 0.95)
     assert "more of the same did not help" in said
 

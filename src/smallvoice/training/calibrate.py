@@ -209,15 +209,19 @@ def _optimizer_seconds(member: Member) -> float:
 def _peak(member: Member, model: TeacherForcing, reader: Reader, batch: Batch, most: int) -> tuple[float, float]:
     """Bytes held before a batch, and how much more at its peak; of utterances beyond `most` by proportion."""
     part = batch[:most]
+
+    def work(fits: Batch) -> float:
+        return _seconds(member, model, reader, fits)
+
     if member.processes.device.type == "cuda":
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
-        part, _ = _that_fits(part, lambda fits: _seconds(member, model, reader, fits))
+        part, _ = _that_fits(part, work)
         more = torch.cuda.max_memory_allocated() - before
     else:
         before = psutil.Process().memory_info().rss
         with _watched() as highest:
-            _seconds(member, model, reader, part)
+            part, _ = _that_fits(part, work)
         more = highest[0] - before
     return before, more * len(batch) / len(part)
 

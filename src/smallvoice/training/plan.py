@@ -12,9 +12,11 @@ from smallvoice.decoding.engine import frames_at_once
 from smallvoice.model import adapt, device, weights
 from smallvoice.model import window as windows
 from smallvoice.recipe import Recipe
+from smallvoice.reporting import facts as facts_of
 from smallvoice.training import calibrate, distributed, estimate, memory
 from smallvoice.training.batches import Batch
 from smallvoice.training.calibrate import EpochPlan, Measured
+from smallvoice.training.preserve import PRESERVED_RATES
 from smallvoice.training.setup import Setup
 
 LONGEST_OF_A_BATCH = 1.3
@@ -42,7 +44,7 @@ class Plan:
     steps: int | None = None
     """Of the optimiser, over all members."""
     minutes: float | None = None
-    """Of training and of decoding dev."""
+    """Of training, of `train.preserve` and of decoding dev."""
     memory_bytes: float | None = None
     """On a CPU of the whole process; on an accelerator, its own memory."""
 
@@ -111,13 +113,15 @@ def plan(recipe: Recipe, corpus_folder: Path | None) -> Plan:
     work_s = sum(measured.of_batch(calibrate.batch_flop(config, batch, tokens_per_s)) for batch in epoch.batches)
     step_s = work_s / epoch.steps + measured.optimizer_s
     dev_s = _decoding_seconds(setup, measured, tokens_per_s)
-    decodings = train.members * train.evaluations + (train.members > 1) + 1  # the last for the calibration
+    made = any(facts_of.afterwards(recipe))  # a result of its own, decoded too; the last for the calibration
+    decodings = train.members * train.evaluations + made + 1
+    afterwards_s = _preserving_seconds(setup, measured, tokens_per_s)
     return Plan(
         **facts,
         trainable=count,
         utterances=len(setup.planner.ids) - len(setup.left_out),
         steps=sum(steps),
-        minutes=(sum(steps) * step_s + decodings * dev_s) / 60,
+        minutes=(sum(steps) * step_s + decodings * dev_s + afterwards_s) / 60,
         memory_bytes=_peak_bytes(setup, count, measured),
     )
 
@@ -146,6 +150,22 @@ def _decoding_seconds(setup: Setup, measured: Measured, tokens_per_s: float) -> 
         seconds += measured.token_s * (LONGEST_OF_A_BATCH * tokens_per_s * longest_s + 1)
         start += size
     return share * seconds
+
+
+MOMENTS_OF_INPUTS = 2
+"""How many times a forward pass `train.preserve` takes: a layer's inputs are multiplied by themselves too."""
+
+
+def _preserving_seconds(setup: Setup, measured: Measured, tokens_per_s: float) -> float:
+    """What `train.preserve` hears, an utterance at a time."""
+    if setup.speech is None:
+        return 0.0
+    flop, config = 0.0, setup.whisper.network.config
+    for row in setup.corpus.columns("train", ["id", "duration_s"]).to_pylist():
+        times = (row["id"] in setup.speech.learned) + len(PRESERVED_RATES) * (row["id"] in setup.speech.preserved)
+        frames = windows.num_frames(row["duration_s"], setup.recipe.window, setup.max_frames)
+        flop += times * estimate.forward_flop(config, frames, tokens_per_s * row["duration_s"])
+    return MOMENTS_OF_INPUTS * flop * measured.encode_s_per_flop
 
 
 def _largest(setup: Setup, count: adapt.ParameterCount, epoch: EpochPlan) -> Batch:
