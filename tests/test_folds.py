@@ -232,3 +232,11 @@ def test_folds_trained_anew_are_kept_when_the_command_is_cut_off(
     folds.run_folds(recipe, out, FOLDS, force=("train",))
     assert capsys.readouterr().err.count("train: complete and unchanged") == 2
     assert not list(out.glob("fold-*/.stages/train-begun-again.json"))
+
+
+def test_nothing_of_somebodys_own_is_written_over(tiny_models: dict[str, Path], source: Path, tmp_path: Path) -> None:
+    recipe = make_recipe(tiny_models["english"], source)
+    (tmp_path / "README.md").write_text("# Mine", encoding="utf-8")
+    with pytest.raises(InputError, match="no model card"):
+        folds.run_folds(recipe, tmp_path, FOLDS)
+    assert not list(tmp_path.glob("fold-*"))

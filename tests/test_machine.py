@@ -36,6 +36,9 @@ def test_no_energy_where_a_counter_may_have_begun_anew(tmp_path: Path, monkeypat
     assert machine.countable_s() == math.inf
     package(tmp_path, "intel-rapl:0", "1500000\n")
     assert machine.countable_s() == pytest.approx(655, abs=1)  # 262 kJ at 400 W
+    (tmp_path / "intel-rapl:0" / "energy_uj").write_text("denied")
+    assert machine.countable_s() == math.inf, "what is not counted begins nothing anew"
+    (tmp_path / "intel-rapl:0" / "energy_uj").write_text("1500000\n")
     started = Started()
     package(tmp_path, "intel-rapl:1", "500000\n", "package-1")
     assert started.cost(None)["energy_j"] == pytest.approx(0.5)

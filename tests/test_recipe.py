@@ -175,8 +175,9 @@ def test_a_rate_that_is_the_strategys_own_goes_with_it(tmp_path: Path) -> None:
     assert recipes.load(tmp_path / "recipe.yaml", ["model.rank=8"]).train.learning_rate == 1e-3
     given = recipes.load(tmp_path / "recipe.yaml", ["model.strategy=full", "train.learning_rate=1e-4"])
     assert given.train.learning_rate == 1e-4
-    chosen = write(tmp_path, "train:\n  learning_rate: 2e-4")
-    assert recipes.load(chosen, ["model.strategy=full"]).train.learning_rate == 2e-4
+    assert recipes.load(tmp_path / "recipe.yaml", ["strategy=full"]).train.learning_rate == 3e-5
+    chosen = write(tmp_path, "train:\n  learning_rate: 1e-3")  # by hand
+    assert recipes.load(chosen, ["model.strategy=full"]).train.learning_rate == 1e-3
 
 
 def test_what_a_recipe_cannot_hold_is_not_written_over(tmp_path: Path) -> None:
@@ -198,5 +199,10 @@ def test_a_folder_of_noises_is_known_by_what_is_in_it(tmp_path: Path) -> None:
     (tmp_path / "copy" / "a.wav").touch()
     copied = recipes.build({"augment": {"noise": 0.5, "noise_folder": str(tmp_path / "copy")}})
     assert recipes.of_a_member(copied) == before
+    (folder / ".DS_Store").write_bytes(b"12")
+    assert recipes.of_a_member(recipe) == before
     (folder / "b.wav").write_bytes(b"12")
     assert recipes.of_a_member(recipe) != before
+    shutil.rmtree(folder)
+    with pytest.raises(RecipeError, match=r"augment\.noise_folder: .*no such folder"):
+        recipes.of_a_member(recipe)

@@ -24,6 +24,7 @@ from smallvoice.corpus.select import parse
 from smallvoice.corpus.utterance import open_corpus
 from smallvoice.errors import Finding, InputError, RecipeError
 from smallvoice.recipe import Recipe, SplitName
+from smallvoice.reporting.card import require_own
 from smallvoice.reporting.facts import num_folds
 from smallvoice.run_folder import FOLDS, RunFolder
 from smallvoice.scoring import hypotheses, wording
@@ -60,6 +61,9 @@ def run_folds(
     """
     if folds < 3:
         raise RecipeError(f"--folds {folds}: at least 3, for one is test, one chooses the checkpoint, and one trains.")
+    pooled = RunFolder(out)
+    recipes.require_no_notes(pooled.recipe)
+    require_own(pooled.card)
     out.mkdir(parents=True, exist_ok=True)
     with locked(out):
         _require_same_kind(out, folds)
@@ -68,11 +72,14 @@ def run_folds(
         _prepare_all(parts, folders, data, rehash)
         if not (out / FOLDS).is_file():
             write_json(out / FOLDS, {"number": folds, "folds": []})
+        whole = _of_pool(recipe)
+        if pooled.recipe.is_file() and recipes.load(pooled.recipe) != whole:
+            pooled.forget_claims()  # of another recipe
         for fold, (part, folder) in enumerate(zip(parts, folders, strict=True), 1):
             console.rule(f"fold {fold} of {folds}")
             pipeline.run(part, folder.path, data=data, force=force, rehash=rehash, of_several=True)
             _require_separate(folder)
-        result = _pool(recipe, RunFolder(out), folders)
+        result = _pool(whole, pooled, folders)
         for folder in folders:
             pipeline.forget_force(folder.path)
         return result
@@ -87,6 +94,11 @@ def _of_fold(recipe: Recipe, fold: int, folds: int) -> Recipe:
         corpus=replace(recipe.corpus, split=split),
         evaluate=replace(recipe.evaluate, split=SPLIT),
     )
+
+
+def _of_pool(recipe: Recipe) -> Recipe:
+    """What stands beside the pooled result."""
+    return replace(recipe, evaluate=replace(recipe.evaluate, split=SPLIT))
 
 
 def _require_same_kind(out: Path, folds: int) -> None:
@@ -112,7 +124,6 @@ def _prepare_all(parts: list[Recipe], folders: list[RunFolder], data: Path | Non
         sources = [names] if isinstance(names, str) else names
         verbs.prepare(sources, folder.corpus, recipe=part.corpus, data=data, rehash=rehash)
         _require_tested(part, folder, fold)
-        verbs.check_training(part, folder.corpus)  # not after the hours of the folds before
         units = _units(folder)
         tested.update(units.get(SPLIT, set()))
         everyone |= set().union(*units.values())
@@ -123,6 +134,9 @@ def _prepare_all(parts: list[Recipe], folders: list[RunFolder], data: Path | Non
             f"{wording.count(len(wrong), 'speaker')} would not be tested exactly once ({', '.join(wrong[:5])}): the "
             "sources bring splits of their own, which are kept. Give the recordings without train and test folders."
         )
+    for part, folder in zip(parts, folders, strict=True):
+        if read_marker(folder.path, "train") is None:
+            verbs.check_training(part, folder.corpus)  # not after the hours of the folds before
 
 
 def _require_tested(recipe: Recipe, folder: RunFolder, fold: int) -> None:
@@ -172,7 +186,7 @@ def _pool(recipe: Recipe, pooled: RunFolder, folders: list[RunFolder]) -> dict[s
     for system in ("base", "tuned"):
         rows = [row for folder in folders for row in hypotheses.read(folder.hypotheses(system, SPLIT))]
         write_jsonl(pooled.hypotheses(system, SPLIT), sorted(rows, key=lambda row: str(row["id"])))
-    recipes.dump(replace(recipe, evaluate=replace(recipe.evaluate, split=SPLIT)), pooled.recipe)
+    recipes.dump(recipe, pooled.recipe)
     console.rule(f"{len(folders)} folds, every speaker tested once")
     write_json(pooled.path / FOLDS, {"number": len(folders), "folds": [_row(folder) for folder in folders]})
     console.print(table(read_json(pooled.path / FOLDS)))

@@ -89,7 +89,8 @@ def _processor_joules() -> float | None:
 
 def countable_s() -> float:
     """For so long the counters of `energy_j` cannot have begun anew; infinite where nothing says that they do."""
-    ranges = (_number(package / "max_energy_range_uj") for package in _packages())
+    counted = (package for package in _packages() if _number(package / "energy_uj") is not None)
+    ranges = (_number(package / "max_energy_range_uj") for package in counted)
     return min((most / 1e6 / MOST_WATTS for most in ranges if most), default=math.inf)
 
 

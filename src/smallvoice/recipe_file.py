@@ -33,20 +33,26 @@ def load(path: Path, overrides: list[str] | tuple[str, ...] = ()) -> Recipe:
         raise RecipeError(f"{path}:1: a recipe is a mapping of stages, found {type(content).__name__}.")
     content.pop("search", None)  # ranges for `smallvoice search`, which reads them itself
     content.setdefault("name", name_of(path))
-    if any(override.startswith("model.") for override in overrides):
-        content = _with_open_rate(content)
-    return build(apply_overrides(content, overrides), where=str(path), lines=lines)
+    return build(overridden(content, overrides), where=str(path), lines=lines)
 
 
-def _with_open_rate(content: dict[str, Any]) -> dict[str, Any]:
-    """Leave a learning rate open that is the strategy's own: another strategy, set over it, has another."""
+def overridden(content: dict[str, Any], overrides: list[str] | tuple[str, ...]) -> dict[str, Any]:
+    """As `apply_overrides`, of what a file says.
+
+    A recipe that `dump` wrote says every setting: a learning rate there that is the strategy's own does not stay where
+    another strategy is set over it.
+    """
+    changed = apply_overrides(content, overrides)
+    is_dumped = all(field.name in content for field in dataclasses.fields(Recipe))
+    if not is_dumped or any("learning_rate" in override for override in overrides):
+        return changed
     try:
-        recipe = build(content)
-    except RecipeError:  # said of what becomes of it, which may be right
-        return content
-    if recipe.train.learning_rate != recipe.model.usual_rate:
-        return content
-    return {**content, "train": {**(content.get("train") or {}), "learning_rate": None}}
+        before, after = build(content), build(changed)
+    except RecipeError:  # said of what is built in the end
+        return changed
+    if before.train.learning_rate == before.model.usual_rate != after.model.usual_rate:
+        changed["train"]["learning_rate"] = None
+    return changed
 
 
 def name_of(path: Path) -> str:
@@ -163,19 +169,25 @@ def as_dict(stage: Any) -> dict[str, Any]:
 
 def known_before(recipe: Recipe) -> dict[str, Any]:
     """`as_dict` for a key: what was added to recipes is left out where it is unused, so older work keeps its key; of a
-    folder of noises or rooms what is in it, wherever it lies."""
+    folder of noises or rooms the names and sizes in it, wherever it lies.
+
+    Raises:
+        RecipeError: there is no such folder.
+    """
     settings = as_dict(recipe)
     for name in ("noise_folder", "room_folder"):
         if folder := settings["augment"][name]:
-            settings["augment"][name] = _files_in(Path(folder).expanduser())
+            settings["augment"][name] = _recordings_in(Path(folder).expanduser(), f"augment.{name}")
     if not settings["train"]["consistency"]:
         del settings["train"]["consistency"]
     return settings
 
 
-def _files_in(folder: Path) -> list[tuple[str, int]]:
+def _recordings_in(folder: Path, setting: str) -> list[tuple[str, int]]:
     """Name and size of every file: a copy of a folder is no other one."""
-    files = (path for path in folder.rglob("*") if path.is_file())
+    if not folder.is_dir():
+        raise RecipeError(f"{setting}: {folder}: no such folder.")
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     return sorted((path.relative_to(folder).as_posix(), path.stat().st_size) for path in files)
 
 

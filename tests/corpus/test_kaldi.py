@@ -309,3 +309,20 @@ def test_speech_of_another_kaldi_folder_is_a_neighbour(tmp_path: Path) -> None:
         write_lines(folder / "text", [f"{line[:2]} words of {line[:2]}" for line in segments])
     heard = {item.split: [segment.text for segment in item.unwritten] for item in _recordings(tmp_path)}
     assert heard == {"train": ["words of u2"], "test": ["words of u1", "words of u3"]}
+
+
+def test_the_same_speech_in_other_words_is_given_twice(tmp_path: Path) -> None:
+    """`all_norm`: the texts of `train` and `test` in capitals."""
+    write_audio(tmp_path / "wav/a.wav", noise(4))
+    lines = {"train": ["u1 a 0 1"], "test": ["u2 a 1 2"], "all_norm": ["u1 a 0 1", "u2 a 1 2", "u3 a 3 4"]}
+    for part, segments in lines.items():
+        folder = tmp_path / "data" / part
+        write_lines(folder / "wav.scp", ["a wav/a.wav"])
+        write_lines(folder / "segments", segments)
+        write_lines(folder / "text", [f"{line[:2]} words of {part}" for line in segments])
+    heard = {item.split: [segment.text for segment in item.segments] for item in _recordings(tmp_path)}
+    assert heard == {"test": ["words of test"], "train": ["words of train"], None: ["words of all_norm"]}
+    assert {where for where, why in _problems(tmp_path).items() if why == "given twice"} == {
+        "data/all_norm/text:1",
+        "data/all_norm/text:2",
+    }

@@ -108,7 +108,7 @@ def load(path: Path, overrides: list[str] | tuple[str, ...] = ()) -> SearchSpace
         )
     block = content.pop("search")
     content.setdefault("name", recipes.name_of(path))
-    recipe = recipes.build(recipes.apply_overrides(content, overrides), where=str(path), lines=lines)
+    recipe = recipes.build(recipes.overridden(content, overrides), where=str(path), lines=lines)
     return SearchSpace(recipe, _ranges(block, recipe, str(path), lines))
 
 

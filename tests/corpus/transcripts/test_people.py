@@ -40,7 +40,10 @@ def test_an_id_in_a_column_is_a_name(tmp_path: Path, speaker: str) -> None:
     assert (segment.speaker, segment.role) == (speaker, None)
 
 
-@pytest.mark.parametrize(("speaker", "role"), [("CHI", "child"), ("MOT", "adult"), ("FEM", "adult"), ("Kid", None)])
+@pytest.mark.parametrize(
+    ("speaker", "role"),
+    [("CHI", "child"), ("chi", "child"), ("KID", "child"), ("MOT", "adult"), ("TEA", "adult"), ("Kid", None)],
+)
 def test_a_word_for_a_role_is_a_code_in_a_column_too(tmp_path: Path, speaker: str, role: str) -> None:
     (segment,) = _segments(tmp_path, "a.csv", "file,text,speaker,age", f"a.wav,x,{speaker},5")
     assert (segment.speaker, segment.role) == (f"a.csv/a.wav:{speaker}" if role else speaker, role)
@@ -166,6 +169,7 @@ def test_every_reader_has_the_same_ages(tmp_path: Path) -> None:
         ("non-child", None),
         ("mother_of_child", None),
         ("non-adult", None),
+        ("TD_child", "child"),
     ],
 )
 def test_roles_are_listed(name: str, role: str | None) -> None:

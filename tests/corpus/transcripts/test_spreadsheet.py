@@ -246,3 +246,9 @@ def test_clock_times_with_seconds_are_what_they_say(tmp_path: Path) -> None:
     rows: list[list[object]] = [["a.wav", datetime.time(0, 1, 30), datetime.time(0, 2), "x"]]
     document = read(tmp_path, workbook(data=[header, *rows]))
     assert [(s.start_s, s.end_s) for s in document.segments] == [(90, 120)] and document.notes == ()
+
+
+def test_a_clock_time_beside_a_number_of_seconds_is_what_it_says(tmp_path: Path) -> None:
+    header: list[object] = ["file", "start", "duration", "text"]
+    document = read(tmp_path, workbook(data=[header, ["a.wav", datetime.time(0, 5), 4, "x"]]))
+    assert [(s.start_s, s.end_s) for s in document.segments] == [(300, 304)] and document.notes == ()

@@ -12,7 +12,7 @@ from smallvoice.corpus.transcripts.people import (
     chat_age,
     gender_of,
     is_code,
-    is_role_word,
+    is_role_name,
     person,
     role_of,
     role_of_word,
@@ -80,7 +80,7 @@ class Headers:
     def speaker(self, code: str) -> Speaker:
         """Who stands behind a code, which need not be declared."""
         who = self._people.get(code, _Person())
-        is_local = is_role_word if who.name else is_code
+        is_local = is_role_name if who.name else is_code
         name = person(who.name or code, self.where, is_local)
         if name and not is_local(who.name or code) and who.corpus:
             name = f"{who.corpus}/{name}"

@@ -186,7 +186,7 @@ class _Source:
                     # The folder's session is that of the whole recording: its unnamed speakers are not another one.
                     segments[audio, segment.channel, split, segment.session].append(segment)
             self._note_media(transcript, document)
-        self.several += taken.several
+        self.several += [one for one in taken.several if one not in self.several]
         yield from with_neighbours(self._recordings(segments, unwritten))
 
     def _recordings(

@@ -18,7 +18,7 @@ import os
 import posixpath
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from smallvoice.corpus.transcripts.commands import decoded_file
@@ -43,11 +43,8 @@ def read(folder: Path, recipe: CorpusRecipe) -> Iterator[Item]:
     used: set[Path] = set()
     audio = [Path(given).expanduser() for given in recipe.audio]
     parts = _parts(folder)
-    yield from with_neighbours(
-        item
-        for part, split in parts
-        for item in _Part(source=folder, folder=part, split=split, used=used, audio=audio).items()
-    )
+    readers = [_Part(source=folder, folder=part, split=split, used=used, audio=audio) for part, split in parts]
+    yield from with_neighbours(_once(readers))
     if any(split_of_folder(part.name) is None for part, _ in parts if part != folder):
         named = ", ".join(f"{relative(part, folder)} ({split or 'none'})" for part, split in parts)
         yield Note(message=f"Kaldi folders, and the split that each name is taken for: {named}.")
@@ -63,6 +60,36 @@ def read(folder: Path, recipe: CorpusRecipe) -> Iterator[Item]:
             detail = "it stands too deep to be read with the others: give it as another source"
             yield Problem(where=relative(path, folder), reason="another Kaldi folder", detail=detail)
     yield from links_out(folder)
+
+
+def _once(parts: list[_Part]) -> Iterator[Item]:
+    """What the parts hold, without speech that one before has already given: in other words it is no other speech."""
+    given: dict[tuple[object, ...], str] = {}
+    for part in parts:
+        own: dict[tuple[object, ...], str] = {}
+        for item in part.items():
+            if not isinstance(item, Recording):
+                yield item
+                continue
+            kept = []
+            for segment in item.segments:
+                place = (item.audio, item.channel, segment.start_s, segment.end_s)
+                if place in given:
+                    detail = f"as {given[place]} says"
+                    yield Problem(
+                        where=segment.where,
+                        reason="given twice",
+                        detail=detail,
+                        segment=segment,
+                        split=item.split,
+                        session=item.session,
+                    )
+                    continue
+                own[place] = segment.where
+                kept.append(segment)
+            if kept or not item.segments:
+                yield replace(item, segments=tuple(kept))
+        given |= own
 
 
 def _parts(folder: Path) -> list[tuple[Path, str | None]]:

@@ -29,13 +29,13 @@ def with_neighbours(items: Iterable[Item]) -> Iterator[Item]:
 
 
 def _beside(one: Recording, recordings: list[Recording]) -> Iterator[Segment]:
-    # The same line in two folders or tables is one utterance, not its own neighbour.
-    own = {(segment.start_s, segment.end_s, segment.text) for segment in one.segments}
+    # The same speech in two folders or tables, in whatever words, is not its own neighbour.
+    own = {(segment.start_s, segment.end_s) for segment in one.segments}
     for other in recordings:
         shares_channel = None in (one.channel, other.channel) or one.channel == other.channel
         if other is one or not shares_channel:
             continue
         for segment in other.segments:
             is_timed = segment.start_s is not None or segment.end_s is not None
-            if is_timed and (segment.start_s, segment.end_s, segment.text) not in own:
+            if is_timed and (segment.start_s, segment.end_s) not in own:
                 yield segment

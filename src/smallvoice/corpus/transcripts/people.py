@@ -19,9 +19,11 @@ _NOBODY = re.compile(
     r"(SPEECH|STU|STUDENT|CLI|CLIENT|PAT|PATIENT|SPK_?\d*|SPEAKER[_ ]?\d*|PAR\d*|UNK|UNKNOWN|ENV|SIL|NOF|NON|"
     r"OLN|OLF|TVN|TVF|EE\d*)"
 )
-_ROLE = re.compile(r"(?:TARGET|OTHER|KEY|FOCAL|FEMALE|MALE|YOUNG|YOUNGER|OLDER|UNIDENTIFIED)_(CHILD|ADULT)")
-_ABBREVIATION = re.compile(r"CHI|KCHI|OCH|CHN|CXN|MOT|FAT|FEM|MAL|INV")
-"""Codes that nobody is called by, in capitals; `Fan`, `Man`, `FC01` and `SPK001` are names where names stand."""
+_ROLE = re.compile(r"(?!NON_|NOT_|NO_)(?!.*_OF_)(?:\w+_)(CHILD|ADULT)")
+_ABBREVIATION = re.compile(
+    r"CHI|KCHI|TAR|OCH|CHN|CHF|CXN|CXF|KID|BRO|SIS|SIB|MOT|FAT|MAM|DAD|FEM|MAL|FAN|FAF|MAN|MAF|INV|EXP|OBS|TEA|ADU|STU|PAR"
+)
+"""Codes without a number, in capitals or small letters; `Fan`, `Man`, `FC01`, `SPK001` are names where names stand."""
 _WORD = re.compile(
     r"CHILD|INFANT|PUPIL|STUDENT|ADULT|TEACHER|MOTHER|FATHER|INVESTIGATOR|EXAMINER|INTERVIEWER|CLIENT|PATIENT|"
     r"PARTICIPANT|SPEAKER"
@@ -51,7 +53,12 @@ def is_code(name: str) -> bool:
 
 def is_role_word(name: str) -> bool:
     """As `is_code`, of a column that holds the names of speakers: there an id is an identity, and few words are not."""
-    return bool(_ABBREVIATION.fullmatch(name) or _WORD.fullmatch(name.upper()))
+    return is_role_name(name) and (name in (name.upper(), name.lower()) or bool(_WORD.fullmatch(name.upper())))
+
+
+def is_role_name(name: str) -> bool:
+    """As `is_role_word`, of the name that CHAT gives beside a code: `Dad`, `Exp`."""
+    return bool(_ABBREVIATION.fullmatch(name.upper()) or _WORD.fullmatch(name.upper()))
 
 
 def is_label(name: str) -> bool:

@@ -80,20 +80,24 @@ def parse(path: Path, where: str, recipe: CorpusRecipe) -> Document:
         if name != title
         for number, _ in _from_header(lines, asked)[1:]
     ]
-    if _are_minutes_and_seconds([row.get(name) for _, row in found for name in of_times]):
+    if _are_minutes_and_seconds([[row.get(name) for name in of_times] for _, row in found]):
         found = [(number, row | {name: _as_minutes(row.get(name)) for name in of_times}) for number, row in found]
         notes.append("no clock time in it has seconds: 1:30 is read as 1 minute 30 seconds, not 1 hour 30 minutes.")
     return document_of(columns, found, unread, where, tuple(notes))
 
 
-def _are_minutes_and_seconds(cells: Sequence[object]) -> bool:
+def _are_minutes_and_seconds(rows: Sequence[Sequence[object]]) -> bool:
     """Whether `1:30` was typed for 90 seconds, which spreadsheets take for half past one.
 
-    Taken for hours and minutes, such segments would last whole minutes: too long for Whisper, each of them.
+    Taken for hours and minutes, a segment from one clock time to another would last whole minutes: too long for
+    Whisper. A clock time beside a number of seconds (`0:05:00`, and a duration of 4) is what it says.
     """
-    clocks = [cell for cell in cells if isinstance(cell, datetime.time | datetime.timedelta)]
-    times = [seconds(cell) or 0.0 for cell in clocks]
-    return any(times) and all(time % 60 == 0 for time in times)
+    filled = [[cell for cell in row if cell is not None] for row in rows]
+    clocks = [[cell for cell in row if isinstance(cell, datetime.time | datetime.timedelta)] for row in filled]
+    if any(0 < len(some) < len(row) for some, row in zip(clocks, filled, strict=True)):
+        return False
+    times = [seconds(cell) or 0.0 for row in clocks for cell in row]
+    return max(map(len, clocks), default=0) > 1 and any(times) and all(time % 60 == 0 for time in times)
 
 
 def _as_minutes(cell: object) -> object:

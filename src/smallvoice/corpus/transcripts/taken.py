@@ -15,8 +15,8 @@ class Taken:
 
     reader_of: dict[Path, FileReader] = field(default_factory=dict)
     """Whose segments a recording has."""
-    several: list[str] = field(default_factory=list)
-    """Whole recordings that were given again: the transcript, and which is read."""
+    several: dict[str, None] = field(default_factory=dict)
+    """Transcripts that gave a whole recording again, and which is read; in order."""
     _given: dict[tuple[object, ...], str] = field(default_factory=dict)
     """What was said -> where."""
     _whole: dict[tuple[Path, int | None, str | None], str] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class Taken:
         if segment.start_s is None and segment.end_s is None:
             whole = self._whole.setdefault((audio, segment.channel, segment.speaker), where)
             if whole != where:
-                self.several.append(f"{where} ({whole} is)")
+                self.several[f"{where} ({whole} is)"] = None
                 return "another transcript is used", f"{whole} gives the whole recording too"
         return None
 
