@@ -44,7 +44,10 @@ _NAMING = {"source", "speaker", "session", "recording", "id"}
 
 def selection(expression: str) -> str:
     """A `select` expression without the names of people and folders that it asks for."""
-    tree = ast.parse(expression.strip(), mode="eval")
+    try:
+        tree = ast.parse(expression.strip(), mode="eval")
+    except (SyntaxError, ValueError):  # of a folder that no run made
+        return LOCAL
     for node in ast.walk(tree):
         if isinstance(node, ast.Compare):
             parts = [part for side in (node.left, *node.comparators) for part in ast.walk(side)]
