@@ -290,7 +290,7 @@ def test_reading_takes_time_in_proportion(tmp_path: Path) -> None:
         data = 'File type = "ooTextFile"\nObject class = "TextGrid"\n0 1 <exists> 1 "IntervalTier" "a" 0 1 1 ' + body
         started = time.monotonic()
         _parse(tmp_path / "a.TextGrid", data)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 6  # the slowest takes 1.1 s with a core of its own
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
