@@ -159,14 +159,21 @@ def test_more_folds_than_speakers_leave_nothing_in_the_way(
     folds._require_same_kind(tmp_path, FOLDS)
 
 
-def test_a_fold_that_tests_nobody_who_is_wanted_is_refused_first(
-    tiny_models: dict[str, Path], source: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("part", "settings", "message"),
+    [
+        ("evaluate", {"select": "age_years < 6"}, r"Fold \d tests nobody of evaluate.select, age_years < 6"),
+        ("train", {"select_dev": 'gender == "x"'}, r"train\.select_dev"),
+    ],
+)
+def test_a_fold_without_anybody_who_is_wanted_is_refused_first(
+    part: str, settings: dict[str, str], message: str, tiny_models: dict[str, Path], source: Path, tmp_path: Path
 ) -> None:
     recipe = make_recipe(tiny_models["english"], source)
-    recipe = replace(recipe, evaluate=replace(recipe.evaluate, select="age_years < 6"))
-    with pytest.raises(InputError, match=r"Fold \d tests nobody of evaluate.select, age_years < 6"):
+    recipe = replace(recipe, **{part: replace(getattr(recipe, part), **settings)})
+    with pytest.raises((InputError, RecipeError), match=message):
         folds.run_folds(recipe, tmp_path, FOLDS)
-    assert not list(tmp_path.glob("fold-*/adapter"))
+    assert not list(tmp_path.glob("fold-*/hypotheses")) and not list(tmp_path.glob("fold-*/adapter"))
 
 
 def test_folds_whose_pseudonyms_are_others_are_refused(finished: Path, tmp_path: Path) -> None:
@@ -201,16 +208,6 @@ def test_other_speech_is_heard_by_the_model_of_every_fold(finished: Path, tmp_pa
     assert block["utterances"] == 4 and block["b"]["errors"] == sum(errors) > 0
     assert block["b"]["words"] == FOLDS * each[0]["overall"]["normalised"]["b"]["words"]
     assert "Other speech" in RunFolder(out).report.read_text(encoding="utf-8")
-
-
-def test_what_training_would_refuse_is_refused_before_the_first_fold(
-    tiny_models: dict[str, Path], source: Path, tmp_path: Path
-) -> None:
-    recipe = make_recipe(tiny_models["english"], source)
-    recipe = replace(recipe, train=replace(recipe.train, select_dev='gender == "x"'))
-    with pytest.raises(RecipeError, match=r"train\.select_dev"):
-        folds.run_folds(recipe, tmp_path, FOLDS)
-    assert not list(tmp_path.glob("fold-*/hypotheses"))
 
 
 def test_folds_trained_anew_are_kept_when_the_command_is_cut_off(

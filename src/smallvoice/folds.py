@@ -20,11 +20,9 @@ from typing import Any
 from smallvoice import judging, pipeline, verbs
 from smallvoice import recipe_file as recipes
 from smallvoice.corpus.pseudonyms import Pseudonyms
-from smallvoice.corpus.select import parse
 from smallvoice.corpus.utterance import open_corpus
 from smallvoice.errors import Finding, InputError, RecipeError
 from smallvoice.recipe import Recipe, SplitName
-from smallvoice.reporting.card import require_own
 from smallvoice.reporting.facts import num_folds
 from smallvoice.run_folder import FOLDS, RunFolder
 from smallvoice.scoring import hypotheses, wording
@@ -62,8 +60,7 @@ def run_folds(
     if folds < 3:
         raise RecipeError(f"--folds {folds}: at least 3, for one is test, one chooses the checkpoint, and one trains.")
     pooled = RunFolder(out)
-    recipes.require_no_notes(pooled.recipe)
-    require_own(pooled.card)
+    pipeline.require_own_folder(pooled)
     out.mkdir(parents=True, exist_ok=True)
     with locked(out):
         _require_same_kind(out, folds)
@@ -143,9 +140,7 @@ def _require_tested(recipe: Recipe, folder: RunFolder, fold: int) -> None:
     """See that a fold tests somebody of whom scores are wanted."""
     if (select := recipe.evaluate.select) is None:
         return
-    wish = parse(select)
-    rows = open_corpus(folder.corpus).columns(SPLIT, sorted(wish.columns | {"id"})).to_pylist()
-    if not any(map(wish.accepts, rows)):
+    if not open_corpus(folder.corpus).rows(SPLIT, ["id"], [select]):
         raise InputError(f"Fold {fold} tests nobody of evaluate.select, {select}: take fewer folds, or select more.")
 
 

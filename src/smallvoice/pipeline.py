@@ -78,14 +78,24 @@ def run(
     if (out / FOLDS).exists():
         raise RecipeError(f"{out}: holds a run over folds. Choose another --out.")
     folder = RunFolder(out)
-    recipes.require_no_notes(folder.recipe)
-    require_own(folder.card)
+    require_own_folder(folder)
     out.mkdir(parents=True, exist_ok=True)
     with locked(out):
         result = _Run(recipe, folder, data, force, rehash).all()
         if not of_several:
             forget_force(out)
         return result
+
+
+def require_own_folder(folder: RunFolder) -> None:
+    """See that a run writes over nothing of somebody's own.
+
+    Raises:
+        RecipeError: a recipe with notes lies there.
+        InputError: a README that is no model card.
+    """
+    recipes.require_no_notes(folder.recipe)
+    require_own(folder.card)
 
 
 def forget_force(out: Path) -> None:

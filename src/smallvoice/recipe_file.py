@@ -172,23 +172,35 @@ def known_before(recipe: Recipe) -> dict[str, Any]:
     folder of noises or rooms the names and sizes in it, wherever it lies.
 
     Raises:
-        RecipeError: there is no such folder.
+        RecipeError: there is no such folder, or no recording in it.
     """
     settings = as_dict(recipe)
     for name in ("noise_folder", "room_folder"):
         if folder := settings["augment"][name]:
-            settings["augment"][name] = _recordings_in(Path(folder).expanduser(), f"augment.{name}")
+            files = sounds_in(folder, f"augment.{name}")
+            root = Path(folder).expanduser()
+            settings["augment"][name] = [(path.relative_to(root).as_posix(), path.stat().st_size) for path in files]
     if not settings["train"]["consistency"]:
         del settings["train"]["consistency"]
     return settings
 
 
-def _recordings_in(folder: Path, setting: str) -> list[tuple[str, int]]:
-    """Name and size of every file: a copy of a folder is no other one."""
-    if not folder.is_dir():
+_SOUNDS = {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".m4a", ".sph"}
+
+
+def sounds_in(folder: str, setting: str) -> list[Path]:
+    """The recordings of `augment.noise_folder` or `augment.room_folder`, in order; hidden files are none.
+
+    Raises:
+        RecipeError: there is no such folder, or no recording in it.
+    """
+    path = Path(folder).expanduser()
+    if not path.is_dir():
         raise RecipeError(f"{setting}: {folder}: no such folder.")
-    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-    return sorted((path.relative_to(folder).as_posix(), path.stat().st_size) for path in files)
+    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in _SOUNDS and not file.name.startswith("."))
+    if not found:
+        raise RecipeError(f"{setting}: {folder}: no audio file in it. It takes {', '.join(sorted(_SOUNDS))}.")
+    return found
 
 
 def to_change(recipe: Recipe) -> dict[str, Any]:

@@ -299,29 +299,29 @@ def test_other_transcripts_in_a_kaldi_folder_are_said(tmp_path: Path) -> None:
         assert found == {"extra/metadata.csv", "extra/84-1.trans.txt", "extra/b.txt"}
 
 
-def test_speech_of_another_kaldi_folder_is_a_neighbour(tmp_path: Path) -> None:
-    write_audio(tmp_path / "wav/a.wav", noise(4))
-    lines = {"train": ["u1 a 0 1", "u3 a 2 3"], "test": ["u2 a 1 2"]}
-    for split, segments in lines.items():
-        folder = tmp_path / "data" / split
+def _write_parts(source: Path, lines: dict[str, list[str]]) -> None:
+    """Kaldi folders of one recording: name -> lines of `segments`."""
+    write_audio(source / "wav/a.wav", noise(4))
+    for part, segments in lines.items():
+        folder = source / "data" / part
         write_lines(folder / "wav.scp", ["a wav/a.wav"])
         write_lines(folder / "segments", segments)
-        write_lines(folder / "text", [f"{line[:2]} words of {line[:2]}" for line in segments])
+        write_lines(folder / "text", [f"{line[:2]} {line[:2]} of {part}" for line in segments])
+
+
+def test_speech_of_another_kaldi_folder_is_a_neighbour(tmp_path: Path) -> None:
+    lines = {"train": ["u1 a 0 1", "u3 a 2 3"], "test": ["u2 a 1 2"]}
+    _write_parts(tmp_path, lines)
     heard = {item.split: [segment.text for segment in item.unwritten] for item in _recordings(tmp_path)}
-    assert heard == {"train": ["words of u2"], "test": ["words of u1", "words of u3"]}
+    assert heard == {"train": ["u2 of test"], "test": ["u1 of train", "u3 of train"]}
 
 
 def test_the_same_speech_in_other_words_is_given_twice(tmp_path: Path) -> None:
     """`all_norm`: the texts of `train` and `test` in capitals."""
-    write_audio(tmp_path / "wav/a.wav", noise(4))
     lines = {"train": ["u1 a 0 1"], "test": ["u2 a 1 2"], "all_norm": ["u1 a 0 1", "u2 a 1 2", "u3 a 3 4"]}
-    for part, segments in lines.items():
-        folder = tmp_path / "data" / part
-        write_lines(folder / "wav.scp", ["a wav/a.wav"])
-        write_lines(folder / "segments", segments)
-        write_lines(folder / "text", [f"{line[:2]} words of {part}" for line in segments])
+    _write_parts(tmp_path, lines)
     heard = {item.split: [segment.text for segment in item.segments] for item in _recordings(tmp_path)}
-    assert heard == {"test": ["words of test"], "train": ["words of train"], None: ["words of all_norm"]}
+    assert heard == {"test": ["u2 of test"], "train": ["u1 of train"], None: ["u3 of all_norm"]}
     assert {where for where, why in _problems(tmp_path).items() if why == "given twice"} == {
         "data/all_norm/text:1",
         "data/all_norm/text:2",

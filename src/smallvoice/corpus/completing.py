@@ -18,7 +18,7 @@ from smallvoice.corpus import text_rules
 from smallvoice.corpus.segment import split_at_pauses
 from smallvoice.corpus.speaker_notes import SpeakerNotes
 from smallvoice.corpus.transcripts.fields import SPLITS
-from smallvoice.corpus.transcripts.people import ADULT_YEARS, age_of, gender_of, is_code, role_of, spelled
+from smallvoice.corpus.transcripts.people import age_of, gender_of, is_code, role_at, role_of, spelled
 from smallvoice.corpus.transcripts.segment import Item, Note, Problem, Recording, Segment
 from smallvoice.errors import RecipeError
 from smallvoice.languages import language_code
@@ -49,9 +49,7 @@ class Person:
     @property
     def known_role(self) -> str | None:
         """The role, or what the age says of it."""
-        if self.role or self.age_years is None:
-            return self.role
-        return "child" if self.age_years < ADULT_YEARS else "adult"
+        return self.role or role_at(self.age_years)
 
 
 class Completer:

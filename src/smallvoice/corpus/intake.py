@@ -25,9 +25,9 @@ from smallvoice.corpus.sources import Source, items
 from smallvoice.corpus.split import Unit, hash_order
 from smallvoice.corpus.transcripts.document import Unreadable
 from smallvoice.corpus.transcripts.huggingface import embedded_audio
-from smallvoice.corpus.transcripts.people import ADULT_YEARS
+from smallvoice.corpus.transcripts.people import role_at
 from smallvoice.corpus.transcripts.segment import Embedded, Problem, Recording, Segment
-from smallvoice.corpus.utterance import Role, Utterance
+from smallvoice.corpus.utterance import Utterance
 from smallvoice.recipe import CorpusRecipe
 from smallvoice.storage import json_line
 
@@ -217,7 +217,7 @@ class Intake:
             "speaker": self.pseudonyms.of("speaker", source.name, segment.speaker),
             "age_years": segment.age_years,
             "gender": segment.gender,
-            "role": segment.role or _role(segment.age_years),
+            "role": segment.role or role_at(segment.age_years) or "unknown",
             "session": self.pseudonyms.of("session", source.name, origin.session),
             "split": source.split or origin.split,
             "source": source.name,
@@ -310,12 +310,6 @@ def _extra(segment: Segment, samples: Int16, audio: Recording16k, span: Cut) -> 
     if audio.source_rate != SAMPLING_RATE:
         extra["source_sampling_rate"] = audio.source_rate
     return extra
-
-
-def _role(age_years: float | None) -> Role:
-    if age_years is None:
-        return "unknown"
-    return "child" if age_years < ADULT_YEARS else "adult"
 
 
 def _recording_name(recording: Recording, audio: Recording16k) -> str:

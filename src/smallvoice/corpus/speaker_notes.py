@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from smallvoice.corpus.transcripts.people import ADULT_YEARS, in_one_case, is_diarised
+from smallvoice.corpus.transcripts.people import in_one_case, is_diarised, role_at
 from smallvoice.corpus.transcripts.segment import Note, Segment
 
 _SHOWN = 5
@@ -23,7 +23,7 @@ class SpeakerNotes:
     """Age -> the number of segments."""
 
     def add(self, segment: Segment, recording: str) -> None:
-        if segment.role == "child" and segment.age_years is not None and segment.age_years >= ADULT_YEARS:
+        if segment.role == "child" and segment.age_years is not None and role_at(segment.age_years) == "adult":
             self._old_children[segment.age_years] += 1
         if segment.speaker and ":" not in segment.speaker:  # with a colon it is a code in its transcript
             self._names.add(segment.speaker)

@@ -12,13 +12,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from smallvoice.corpus.text_style import without_punctuation
+from smallvoice.corpus.text_style import JOINERS, without_punctuation
 
 _PLAIN = frozenset(".,;:!?…¿¡\"“”„‟‘’‚‛«»‹›'＇-‐‑–—―·・。、，．？！：；「」『』،؛؟۔।॥")
 _MARKUP = frozenset("<>[]{}()|\\/*_#@^~+=&")
 """Signs that transcribers' conventions are made of."""
-JOINERS = "\u200c\u200d"
-"""Part of the spelling of Persian and of Indian languages."""
 _SAME_SCRIPT = {"IDEOGRAPHIC": "CJK", "KATAKANA-HIRAGANA": "KATAKANA"}
 _NO_SCRIPT = frozenset({"MODIFIER", "COMBINING"})
 _WITHOUT_SPACES = frozenset({"CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN"})

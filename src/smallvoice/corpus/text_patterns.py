@@ -10,6 +10,8 @@ from typing import Any
 
 import regex
 
+from smallvoice.corpus.text_style import is_of_word
+
 PUNCTUATION = '.,:?!;"“”„‟«»‹›‘’‚…¿¡—–―。，、．？！：；「」『』・،؛؟۔।॥'
 """Of any script; between them the same marks as in `SENTENCE_MARKS`."""
 _MAX_EXPRESSION = 500
@@ -18,7 +20,7 @@ _MAX_REPEATS = 10_000
 
 _LETTER = r"[\p{L}\p{M}]"
 _WORD = r"[\p{L}\p{M}\p{N}\u200c\u200d]"
-"""What a word is made of, the joiners of Persian and of Indian scripts inside it too."""
+"""As `is_of_word`."""
 
 Found = list[tuple[Any, str | None]]
 """Compiled searches, and the templates of what takes their place; None: only looked for."""
@@ -123,11 +125,7 @@ def template(text: str) -> str:
 
 def _edge(text: str, look: str, end: int) -> str:
     """What starts or ends with a letter or digit is a whole word there."""
-    return f"(?{look}{_WORD})" if _is_of_word(text[end]) else ""
-
-
-def _is_of_word(character: str) -> bool:
-    return regex.match(_WORD, character) is not None
+    return f"(?{look}{_WORD})" if is_of_word(text[end]) else ""
 
 
 def _escaped(text: str) -> str:
@@ -136,7 +134,7 @@ def _escaped(text: str) -> str:
     for index, character in enumerate(text):
         if character != " ":
             pattern += regex.escape(character)
-        elif _is_of_word(text[index - 1]) and _is_of_word(text[index + 1]):
+        elif is_of_word(text[index - 1]) and is_of_word(text[index + 1]):
             pattern += r"\s+"
         else:
             pattern += r"\s*"

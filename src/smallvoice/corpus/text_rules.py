@@ -17,8 +17,8 @@ import yaml
 
 from smallvoice import yaml_file
 from smallvoice.corpus import text_patterns as patterns
-from smallvoice.corpus.text_checks import JOINERS
 from smallvoice.corpus.text_patterns import WrongPattern
+from smallvoice.corpus.text_style import JOINERS, is_of_word
 from smallvoice.errors import RecipeError
 from smallvoice.storage import digest
 
@@ -113,7 +113,7 @@ class TextRules:
             elif category == "Nd":
                 good = self.digits or character in self.characters
             elif character in JOINERS:
-                good = self.letters and index > 0 and _is_of_word(text[index - 1])  # at a word's end in Malayalam
+                good = self.letters and index > 0 and is_of_word(text[index - 1])  # at a word's end in Malayalam
             elif character == "-":
                 good = _is_inside(text, index) and "-" in self.characters
             elif character == "’" and _is_inside(text, index):
@@ -127,11 +127,7 @@ class TextRules:
 
 def _is_inside(text: str, index: int) -> bool:
     """Whether a character has a letter or digit on either side."""
-    return 0 < index < len(text) - 1 and _is_of_word(text[index - 1]) and _is_of_word(text[index + 1])
-
-
-def _is_of_word(character: str) -> bool:
-    return unicodedata.category(character)[0] in "LMN"
+    return 0 < index < len(text) - 1 and is_of_word(text[index - 1]) and is_of_word(text[index + 1])
 
 
 def load(path: Path) -> TextRules:

@@ -15,6 +15,8 @@ from typing import Literal
 
 Case = Literal["upper", "lower", "mixed"]
 
+JOINERS = "\u200c\u200d"
+"""Part of the spelling of Persian and of Indian languages."""
 _DOTTED_I = frozenset({"tr", "az"})
 """Languages whose capital of `i` is `İ`, and whose `I` is the capital of `ı`."""
 _POINT_TABLE = "en cy he hi bn gu kn ml mr ne pa si ta te ur ja ko th my zh yue ms mt sw tl"
@@ -150,8 +152,9 @@ def _joins(text: str, index: int) -> bool:
     before, after = text[index - 1], text[index + 1]
     if text[index] == "·":  # between Chinese names it parts words
         return before.isascii() and after.isascii() and before.isalpha() and after.isalpha()
-    return text[index] in "'’-‐׳״" and _is_of_word(before) and _is_of_word(after)
+    return text[index] in "'’-‐׳״" and is_of_word(before) and is_of_word(after)
 
 
-def _is_of_word(character: str) -> bool:
-    return unicodedata.category(character)[0] in "LMN"
+def is_of_word(character: str) -> bool:
+    """Whether words are made of it, in any script: letters, their marks, digits, and joiners."""
+    return unicodedata.category(character)[0] in "LMN" or character in JOINERS

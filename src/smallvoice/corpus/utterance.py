@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -195,6 +195,18 @@ class Corpus:
             InputError: there is no such split.
         """
         return pa.concat_tables([pq.read_table(shard, columns=names) for shard in self._shards(split)])
+
+    def rows(self, split: str, names: Iterable[str], selections: Iterable[str] = ()) -> list[dict[str, Any]]:
+        """`columns` of the rows that one of the selections accepts; without any, of all.
+
+        Raises:
+            InputError: there is no such split.
+            RecipeError: a selection cannot be read.
+        """
+        wishes = [parse(selection) for selection in selections]
+        asked = {*names}.union(*(wish.columns for wish in wishes))
+        rows: list[dict[str, Any]] = self.columns(split, sorted(asked)).to_pylist()
+        return [row for row in rows if not wishes or any(wish.accepts(row) for wish in wishes)]
 
     def content(self, *splits: str) -> str:
         """The sha256 of the rows of some splits, audio included: the same for a corpus made again of the same.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 
@@ -41,15 +41,20 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 
 @contextmanager
-def no_room_as_error(place: torch.device) -> Iterator[None]:
-    """Raises: ResourceError: an accelerator's memory is full, most often of another process."""
+def no_room_as(meant: Exception) -> Iterator[None]:
+    """Raise an error instead of torch's own that there was no room."""
     try:
         yield
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        other = ", or compute on the CPU: CUDA_VISIBLE_DEVICES= before the command" if place.type == "cuda" else ""
-        raise ResourceError(f"No room for the model on {describe(place)}. Free its memory{other}.") from None
+        raise meant from None
+
+
+def no_room_as_error(place: torch.device) -> AbstractContextManager[None]:
+    """Raises: ResourceError: an accelerator's memory is full, most often of another process."""
+    other = ", or compute on the CPU: CUDA_VISIBLE_DEVICES= before the command" if place.type == "cuda" else ""
+    return no_room_as(ResourceError(f"No room for the model on {describe(place)}. Free its memory{other}."))
 
 
 def training_precision(wish: str, device: torch.device) -> str:

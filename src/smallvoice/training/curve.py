@@ -31,7 +31,6 @@ from smallvoice import storage
 from smallvoice.corpus import split as splitting
 from smallvoice.corpus.building import replacing_folder
 from smallvoice.corpus.facts import CorpusCounts
-from smallvoice.corpus.select import parse
 from smallvoice.corpus.shards import CorpusWriter
 from smallvoice.corpus.utterance import Corpus, open_corpus
 from smallvoice.decoding.evaluate import evaluate
@@ -97,14 +96,6 @@ def learning_curve(
         return _write_result(out, [*parts, whole], recipe.evaluate, split)
 
 
-def _heard(corpus: Corpus, mix: Sequence[MixRecipe], columns: Sequence[str]) -> list[dict[str, Any]]:
-    """Columns of the rows of train that training hears."""
-    wishes = [parse(part.select) for part in mix]
-    asked = {*columns}.union(*(wish.columns for wish in wishes))
-    rows = corpus.columns("train", sorted(asked)).to_pylist()
-    return [row for row in rows if not wishes or any(wish.accepts(row) for wish in wishes)]
-
-
 def speakers_in_order(corpus: Corpus, mix: Sequence[MixRecipe] = ()) -> list[str]:
     """The training speakers (else sessions, recordings), so that every beginning of the list is like the whole.
 
@@ -112,7 +103,7 @@ def speakers_in_order(corpus: Corpus, mix: Sequence[MixRecipe] = ()) -> list[str
     """
     units = {}
     columns = ["speaker", "session", "recording", "age_years", "gender"]
-    for row in _heard(corpus, mix, columns):
+    for row in corpus.rows("train", columns, [part.select for part in mix]):
         name = row["speaker"] or row["session"] or row["recording"]
         units[name] = splitting.Unit(name=name, order=name, age_years=row["age_years"], gender=row["gender"])
     placed = [
@@ -198,7 +189,9 @@ class _Curve:
     def _facts(self, folder: RunFolder, speakers: list[str]) -> dict[str, Any]:
         taken = [row for row in storage.read_jsonl(folder.metrics) if row["kind"] == "step"]
         steps = [row for row in taken if not row["member"]]
-        rows = _heard(self.corpus, self.recipe.train.mix, ["speaker", "session", "recording", "duration_s"])
+        rows = self.corpus.rows(
+            "train", ["speaker", "session", "recording", "duration_s"], [part.select for part in self.recipe.train.mix]
+        )
         mine = [row for row in rows if (row["speaker"] or row["session"] or row["recording"]) in set(speakers)]
         return {
             "speakers": len(speakers),

@@ -10,8 +10,7 @@ import ctypes
 import gc
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import psutil
@@ -21,7 +20,7 @@ from transformers import WhisperConfig
 from smallvoice.errors import OutOfMemory
 from smallvoice.model import adapt
 from smallvoice.model.adapt import ParameterCount
-from smallvoice.model.device import describe, is_out_of_memory
+from smallvoice.model.device import describe, no_room_as
 from smallvoice.model.features import FRAMES_PER_SECOND
 from smallvoice.recipe import Recipe
 from smallvoice.training import estimate
@@ -41,37 +40,27 @@ class MemoryFull(Exception):
         self.rows, self.frames = rows, frames
 
 
-@contextmanager
-def noticed(rows: int, frames: int) -> Iterator[None]:
+def noticed(rows: int, frames: int) -> AbstractContextManager[None]:
     """Turn a device's "out of memory" into `MemoryFull` for a batch of so many rows and frames.
 
     Raises:
         MemoryFull: the work did not fit.
     """
-    try:
-        yield
-    except RuntimeError as error:
-        if is_out_of_memory(error):
-            raise MemoryFull(rows, frames) from None
-        raise
+    return no_room_as(MemoryFull(rows, frames))
 
 
-@contextmanager
-def full_as_error(device: torch.device) -> Iterator[None]:
+def full_as_error(device: torch.device) -> AbstractContextManager[None]:
     """Of what no smaller batch would mend.
 
     Raises:
         OutOfMemory: no room for the weights, for what the optimiser keeps, or for decoding dev.
     """
-    try:
-        yield
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        raise OutOfMemory(
+    return no_room_as(
+        OutOfMemory(
             f"Out of memory on {describe(device)}, beside what a batch needs. Move fewer weights (model.strategy: "
             "lora), use a smaller base model, decode less at once (decode.batch_size), or free the device's memory."
-        ) from None
+        )
+    )
 
 
 def smaller(full: MemoryFull) -> int:

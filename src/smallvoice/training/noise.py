@@ -13,10 +13,10 @@ from smallvoice.corpus.audio import as_float, load_16k
 from smallvoice.errors import RecipeError
 from smallvoice.model.features import SAMPLE_RATE
 from smallvoice.recipe import AugmentRecipe
+from smallvoice.recipe_file import sounds_in
 
 Wave = NDArray[np.float32]
 
-SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".m4a", ".sph"}
 CACHE_BYTES = 64 * 2**20
 """Of one folder's recordings, held in memory at once."""
 LOWEST_HZ = 100.0
@@ -33,12 +33,7 @@ class Recordings:
     """A folder of recordings, of which a bounded part is held in memory."""
 
     def __init__(self, folder: str, setting: str) -> None:
-        path = Path(folder).expanduser()
-        if not path.is_dir():
-            raise RecipeError(f"{setting}: {folder}: no such folder.")
-        self.files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
-        if not self.files:
-            raise RecipeError(f"{setting}: {folder}: no audio file in it. It takes {', '.join(sorted(SUFFIXES))}.")
+        self.files = sounds_in(folder, setting)
         self._held: OrderedDict[Path, NDArray[np.int16]] = OrderedDict()
 
     def draw(self, rng: np.random.Generator) -> NDArray[np.int16]:

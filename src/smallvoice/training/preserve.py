@@ -29,7 +29,6 @@ import torch
 from torch.nn import functional
 
 from smallvoice.corpus.audio import SAMPLING_RATE, decode_flac
-from smallvoice.corpus.select import parse
 from smallvoice.corpus.utterance import Corpus, Utterance
 from smallvoice.errors import RecipeError
 from smallvoice.model import window as windows
@@ -68,11 +67,8 @@ def speech_of(corpus: Corpus, recipe: PreserveRecipe, heard: set[str], left_out:
     Raises:
         RecipeError: `select` cannot be read, or leaves one kind without any.
     """
-    wish = parse(recipe.select)
-    rows = corpus.columns("train", sorted({"id"} | wish.columns)).to_pylist()
-    preserved = [row["id"] for row in rows if wish.accepts(row) and row["id"] not in left_out]
-    others = heard.difference(preserved)
-    learned = [row["id"] for row in rows if row["id"] in others]
+    preserved = [row["id"] for row in corpus.rows("train", ["id"], [recipe.select]) if row["id"] not in left_out]
+    learned = sorted(heard.difference(preserved))
     mend = "Choose others, or none: train.preserve=null."
     if not preserved:
         raise RecipeError(f"train.preserve: no row of train is {recipe.select}. {mend}")

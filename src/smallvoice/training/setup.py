@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from smallvoice.corpus.select import parse
 from smallvoice.corpus.text_style import TextFacts, to_training_text, training_style
 from smallvoice.corpus.utterance import Corpus, open_corpus
 from smallvoice.decoding.confidence import calibrate
@@ -101,15 +100,9 @@ class Setup:
         heard = [part.select for part in train.mix]
         preserved = [train.preserve.select] if heard and train.preserve else []
         chosen_by = [train.select_dev] if train.select_dev else []
-        found = self._languages_of("train", [*heard, *preserved]) | self._languages_of("dev", chosen_by)
-        return {language or self.language for language in found}
-
-    def _languages_of(self, split: str, selections: list[str]) -> set[str | None]:
-        """Of the rows that one of the selections accepts; without any, of all."""
-        wishes = [parse(selection) for selection in selections]
-        columns = sorted({"language"}.union(*(wish.columns for wish in wishes)))
-        rows = self.corpus.columns(split, columns).to_pylist()
-        return {row["language"] for row in rows if not wishes or any(wish.accepts(row) for wish in wishes)}
+        rows = self.corpus.rows("train", ["language"], [*heard, *preserved])
+        rows += self.corpus.rows("dev", ["language"], chosen_by)
+        return {row["language"] or self.language for row in rows}
 
     def _text_length(self, text: str, language: str | None) -> int:
         """Token ids of a text, without prefix and end; of one that nobody hears it does not matter."""
@@ -131,10 +124,9 @@ class Setup:
 
     def _selection(self) -> list[dict[str, Any]]:
         """The id and speaker of the rows of dev that choose the checkpoint."""
-        wish = parse(self.recipe.train.select_dev) if self.recipe.train.select_dev else None
-        columns = sorted({"id", "speaker"} | (wish.columns if wish else frozenset()))
-        rows = self.corpus.columns("dev", columns).to_pylist()
-        chosen = [{"id": row["id"], "speaker": row["speaker"]} for row in rows if wish is None or wish.accepts(row)]
+        wish = self.recipe.train.select_dev
+        rows = self.corpus.rows("dev", ["id", "speaker"], [wish] if wish else [])
+        chosen = [{"id": row["id"], "speaker": row["speaker"]} for row in rows]
         if not chosen:
             raise RecipeError(f"train.select_dev: no row of dev is {self.recipe.train.select_dev}. Choose others.")
         return chosen

@@ -138,6 +138,13 @@ def age_years(text: str) -> float | None:
     return years if years is not None and 0 <= years <= MAX_AGE_YEARS else None
 
 
+def role_at(age_years: float | None) -> str | None:
+    """`child` or `adult` by age; None where it is not known."""
+    if age_years is None:
+        return None
+    return "child" if age_years < ADULT_YEARS else "adult"
+
+
 _GENDERS = {"male": "m", "boy": "m", "man": "m", "female": "f", "girl": "f", "woman": "f"}
 UNKNOWN = frozenset({"", "-", "u", "unk", "unknown", "n", "na", "n/a", "nan", "none", "null", "?"})
 """How tables write that they do not know."""
