@@ -11,7 +11,7 @@ read before torch is loaded to count operations where the recogniser itself does
 (five beams, temperature fallback) and its batched pipeline; transformers' pipeline, whisper.cpp and OpenAI's whisper as
 they come, greedy; the language is forced everywhere. "× ideal": how often the time that the operations of the audio
 itself take at the rate of float32 matrix products measured before and after: no margin, no padding. `--only NAME` runs
-one; what is not installed is left out (`pip install --no-deps openai-whisper tiktoken numba llvmlite` for the last).
+one in this process; what is not installed is left out (`pip install --no-deps openai-whisper tiktoken numba llvmlite` for the last).
 "Bars met": at least 8 times the RTFx of faster-whisper as it comes, and 4 times that of its batched pipeline called for
 each clip, both at no higher WER; float32 within 1.8 × ideal. Below the table how the WER of smallvoice differs from
 those two, with its 95 % interval over speakers.
@@ -302,7 +302,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     if options.only:
-        write_json(options.out, one(options))
+        row = one(options)
+        if options.out:
+            write_json(options.out, row)
+        else:
+            print(markdown({"results": {options.only: row}, "date": date.today().isoformat()}))
         return
     results = {}
     with tempfile.TemporaryDirectory(prefix="decode-cost-") as temporary:
