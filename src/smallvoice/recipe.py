@@ -110,8 +110,8 @@ class ModelRecipe:
     biases: bool = False
     """`selective`: the biases move."""
     save_rank: Count | None = None
-    """`selective` and `full`: what linear layers and convolutions learned is kept as a low-rank adapter of this rank, a
-    small file, and the rest left out; none: the whole model is kept."""
+    """`selective` and `full`: what linear layers learned is kept as a low-rank adapter of this rank, a small file, with
+    the convolutions whole, and the rest left out; none: the whole model is kept."""
     quantize: Literal["none", "8bit", "4bit"] = "none"
     """Hold the frozen base in fewer bits; on CUDA only."""
 

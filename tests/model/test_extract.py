@@ -43,7 +43,8 @@ def test_a_change_of_that_rank_is_kept_whole(tiny_models: dict[str, Path]) -> No
     result = moved(folder, rank=3)
     kept = low_rank(result, weights.load(str(folder)), rank=3)
     assert kept.file == saving.ADAPTER and kept.config.r == 3
-    assert len(kept.tensors) == 2 * len(result.tensors) == 2 * 14
+    assert len(kept.tensors) == 2 * len(result.tensors) == 2 * 14  # of a convolution its weight and bias
+    assert kept.config.modules_to_save == ["model.encoder.conv1", "model.encoder.conv2"]
     found, expected = weights_of(folder, kept), weights_of(folder, result)
     for name, value in found.items():
         assert torch.allclose(value, expected[name], atol=2e-3), name
@@ -74,13 +75,20 @@ def test_training_keeps_an_adapter_that_peft_reads(
     block = verbs.evaluate(str(tmp_path), tiny_corpus, split="dev", out=tmp_path / "evaluation", decode=recipe.decode)
     assert block["wer"]["normalised"]["wer"] == facts["dev"][facts["chosen"]]["wer"]
     peft = PeftModel.from_pretrained(weights.load(str(base)).network, str(tmp_path / "adapter"))
-    assert sum(".lora_A." in name for name, _ in peft.named_parameters()) == 14 + 2 * 4
+    assert sum(".lora_A." in name for name, _ in peft.named_parameters()) == 12 + 2 * 4
+    mel = torch.randn(1, 80, 2 * peft.config.max_source_positions, generator=torch.Generator().manual_seed(0))
+    heard = {"input_features": mel, "decoder_input_ids": torch.tensor([[3, 4, 5]])}
+    untouched = weights.load(str(base)).network
+    merged, _ = saving.load(tmp_path / "adapter", lambda: weights.load(str(base)))
+    with torch.inference_mode():
+        found, expected, before = (one.eval()(**heard).logits for one in (peft, merged.network, untouched))
+    assert torch.allclose(found, expected, atol=1e-5) and not torch.allclose(found, before, atol=1e-3)
     assert str(base.parent).encode() not in (tmp_path / "adapter" / "adapter_config.json").read_bytes()
 
 
 def test_without_a_linear_layer_that_moves_it_is_said_before_the_training(tiny_models: dict[str, Path]) -> None:
     recipe = ModelRecipe(strategy="selective", norms=True, save_rank=4)
-    with pytest.raises(RecipeError, match=r"model\.save_rank: no linear layer or convolution moves"):
+    with pytest.raises(RecipeError, match=r"model\.save_rank: no linear layer moves"):
         adapt.adapt(weights.load(str(tiny_models["english"])), recipe, seed=0)
 
 

@@ -69,11 +69,9 @@ def adapt(whisper: Whisper, recipe: ModelRecipe, seed: int, num_steps: int | Non
         moved = set(strategies.moved_weights(whisper.network, recipe))
         for name, parameter in whisper.network.named_parameters():
             parameter.requires_grad_(name in moved)
-        matrices = {f"{name}.weight" for name in strategies.matrix_names(whisper.network)}
+        matrices = {f"{name}.weight" for name in strategies.linear_names(whisper.network)}
         if recipe.save_rank and not moved & matrices:
-            raise RecipeError(
-                "model.save_rank: no linear layer or convolution moves, so nothing can be kept as an adapter."
-            )
+            raise RecipeError("model.save_rank: no linear layer moves, so nothing can be kept as an adapter.")
     return Adapted(whisper.network, recipe, {})
 
 

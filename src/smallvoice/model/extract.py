@@ -1,8 +1,9 @@
 """What weights have learned, as a low-rank adapter: far smaller than the model, and every tool takes it.
 
 The change of each linear layer is cut to its largest directions (Eckart & Young, 1936): of all products `B A` of a rank
-it is the nearest. So is that of each convolution, as the matrix of shape = (out, in · kernel) that it is: A then
-convolves, B mixes. Kept in float16. Norms and biases have no low-rank form; the base's own stay.
+it is the nearest. A convolution that moved is kept whole beside them: transformers' encoder asks each for its stride,
+which PEFT's adapter around a convolution does not have. Kept in float16. Norms and biases have no low-rank form; the
+base's own stay.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from peft import LoraConfig
 from torch.nn import functional
 
 from smallvoice.model.saving import ADAPTER, Result
-from smallvoice.model.strategies import matrix_names
+from smallvoice.model.strategies import linear_names, matrix_names
 from smallvoice.model.weights import Whisper
 
 
@@ -20,31 +21,34 @@ def low_rank(result: Result, base: Whisper, rank: int) -> Result:
     """An adapter that does nearly what moved weights do.
 
     Args:
-        result: weights that moved, some of linear layers or convolutions (`adapt` sees to it).
+        result: weights that moved, some of linear layers (`adapt` sees to it).
         base: what they start from, untouched.
         rank: of every layer's change; a layer that is smaller keeps all of it.
     """
-    factors: dict[str, torch.Tensor] = {}
-    layers = [name for name in matrix_names(base.network) if f"{name}.weight" in result.tensors]
+    moved = [name for name in matrix_names(base.network) if f"{name}.weight" in result.tensors]
+    linear = set(linear_names(base.network))
+    layers = [name for name in moved if name in linear]
+    convolutions = [name for name in moved if name not in linear]
+    tensors: dict[str, torch.Tensor] = {}
     for name in layers:
-        weight = base.network.get_submodule(name).weight.detach().cpu()
-        change = (result.tensors[f"{name}.weight"] - weight).flatten(1)
+        change = result.tensors[f"{name}.weight"] - base.network.get_submodule(name).weight.detach().cpu()
         left, sizes, right = torch.linalg.svd(change, full_matrices=False)
         root = sizes[:rank].sqrt()  # half of it in each factor, so that neither leaves float16's range
         missing = rank - len(root)
-        a = functional.pad(root[:, None] * right[:rank], (0, 0, 0, missing))
-        b = functional.pad(left[:, :rank] * root, (0, missing))
-        if weight.dim() == 3:
-            a, b = a.view(rank, *weight.shape[1:]), b[:, :, None]
-        for factor, tensor in (("A", a), ("B", b)):
-            factors[f"base_model.model.{name}.lora_{factor}.weight"] = tensor.half().contiguous()
+        tensors[f"{name}.lora_A.weight"] = functional.pad(root[:, None] * right[:rank], (0, 0, 0, missing))
+        tensors[f"{name}.lora_B.weight"] = functional.pad(left[:, :rank] * root, (0, missing))
+    for name in convolutions:
+        tensors[f"{name}.weight"] = result.tensors[f"{name}.weight"]
+        tensors[f"{name}.bias"] = base.network.get_submodule(name).bias.detach().cpu()
     config = LoraConfig(
         r=rank,
         lora_alpha=rank,
         lora_dropout=0.0,
         target_modules=layers,
+        modules_to_save=convolutions or None,
         base_model_name_or_path=base.name,
         inference_mode=True,
     )
     config.target_modules = layers  # PEFT makes it a set, which has no order
-    return Result(ADAPTER, factors, config)
+    kept = {f"base_model.model.{name}": tensor.half().contiguous() for name, tensor in tensors.items()}
+    return Result(ADAPTER, kept, config)

@@ -238,7 +238,7 @@ def _merge(whisper: Whisper, result: Result) -> list[str]:
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
         network = get_peft_model(whisper.network, config)
     outcome = set_peft_model_state_dict(network, dict(result.tensors))
-    if missing := [name for name in outcome.missing_keys if ".lora_" in name]:
+    if missing := [name for name in outcome.missing_keys if ".lora_" in name or ".modules_to_save." in name]:
         raise KeyError(f"{missing[0]} is missing")
     whisper.network = network.merge_and_unload().eval()
     return list(outcome.unexpected_keys)
