@@ -208,3 +208,9 @@ def test_other_languages() -> None:
     reading, _ = assess("Das Kind läuft.", "das kind lauft", 3.0, "de")
     assert (reading.correct, reading.substituted) in ((3, 0), (2, 1))
     assert reading.words == 3
+
+
+def test_contractions_of_a_long_passage_are_read_as_they_stand() -> None:
+    passage = " ".join("it's" if number % 10 == 0 else f"word {'abcdefg'[number % 7]}" for number in range(1500))
+    reading, _ = assess(f"it is {passage} end", f"it's {passage} stop", None)
+    assert (reading.correct, reading.words, reading.substituted) == (2852, 2853, 1)

@@ -19,7 +19,7 @@ from smallvoice.scoring.normalize import CHILD, WHISPER_BASIC, Normaliser, for_l
 from smallvoice.scoring.reading_steps import BRIDGES, align_reading, alike
 from smallvoice.scoring.word_errors import AlignedWord
 
-VERSION = 3
+VERSION = 4
 """Rises when the counts of a reading change."""
 
 

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 from smallvoice.scoring.alternatives import Token
-from smallvoice.scoring.lattice import settled
+from smallvoice.scoring.long_texts import settled
 from smallvoice.scoring.word_errors import AlignedWord, align_all, align_until_stopped, unread
 
 ALIKE = 0.5

@@ -2,20 +2,21 @@
 
 The alignment is a shortest edit path (Levenshtein 1966, every edit costs 1), found by jiwer. The number of
 errors is then unique; where several paths are as short, their division into the three kinds is jiwer's. Texts that
-leave a choice (`alternatives`) are searched by `lattice`.
+leave a choice (`alternatives`) are searched by `lattice`, long ones in pieces (`long_texts`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
-from typing import Any, Literal
+from itertools import chain, zip_longest
+from typing import Any, Literal, TypeVar
 
-from smallvoice.scoring import lattice
+from smallvoice.scoring import lattice, long_texts
 from smallvoice.scoring.alternatives import Token, has_choice
 
 Kind = Literal["equal", "substitution", "insertion", "deletion"]
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True)
@@ -80,27 +81,21 @@ def count_errors(reference: str, hypothesis: str) -> ErrorCounts:
 
 def count_all(references: Sequence[Sequence[Token]], hypotheses: Sequence[Sequence[Token]]) -> list[ErrorCounts]:
     """Count the word errors of many utterances, each given as its words."""
-    searched: dict[int, ErrorCounts] = {}
 
-    def search(place: int, reference: Sequence[Token], hypothesis: Sequence[Token]) -> None:
+    def search(reference: Sequence[Token], hypothesis: Sequence[Token]) -> ErrorCounts:
         found = lattice.count(reference, hypothesis)
-        searched[place] = ErrorCounts(found.words, found.insertions, found.deletions, found.substitutions)
+        return ErrorCounts(found.words, found.insertions, found.deletions, found.substitutions)
 
-    left, right = _without_choices(references, hypotheses, search)
-    counted = (_of_chunks(words, chunks) for words, chunks in zip(left, _alignments(left, right), strict=True))
-    return [searched.get(place, counts) for place, counts in enumerate(counted)]
+    return [total(counts) for counts in _of_pieces(references, hypotheses, search, _of_chunks)]
 
 
 def align_all(references: Sequence[Sequence[Token]], hypotheses: Sequence[Sequence[Token]]) -> list[list[AlignedWord]]:
     """Align many utterances word by word, in reading order."""
-    searched: dict[int, list[AlignedWord]] = {}
 
-    def search(place: int, reference: Sequence[Token], hypothesis: Sequence[Token]) -> None:
-        searched[place] = [AlignedWord(_kind(*step), *step) for step in lattice.align(reference, hypothesis)]
+    def search(reference: Sequence[Token], hypothesis: Sequence[Token]) -> list[AlignedWord]:
+        return [AlignedWord(_kind(*step), *step) for step in lattice.align(reference, hypothesis)]
 
-    left, right = _without_choices(references, hypotheses, search)
-    aligned = (_aligned(*found) for found in zip(left, right, _alignments(left, right), strict=True))
-    return [searched.get(place, words) for place, words in enumerate(aligned)]
+    return [[*chain.from_iterable(words)] for words in _of_pieces(references, hypotheses, search, _aligned)]
 
 
 def align_until_stopped(
@@ -108,7 +103,7 @@ def align_until_stopped(
 ) -> tuple[list[AlignedWord], Sequence[Token]]:
     """Align what a reader said, who may have stopped anywhere: the alignment up to there, and what is behind it.
 
-    A text too long to search is aligned as a whole, and nothing is behind it.
+    A text too long to search in one is aligned to its end, and nothing is behind it.
     """
     try:
         steps, read = lattice.align_until_stopped(reference, hypothesis)
@@ -128,27 +123,21 @@ def align(reference: str, hypothesis: str) -> list[AlignedWord]:
     return align_all([reference.split()], [hypothesis.split()])[0]
 
 
-def _without_choices(
+def _of_pieces(
     references: Sequence[Sequence[Token]],
     hypotheses: Sequence[Sequence[Token]],
-    search: Callable[[int, Sequence[Token], Sequence[Token]], None],
-) -> tuple[list[list[str]], list[list[str]]]:
-    """Both as plain words; an utterance that leaves a choice goes to `search`, and is empty here."""
-    left: list[list[str]] = []
-    right: list[list[str]] = []
-    for place, (reference, hypothesis) in enumerate(zip(references, hypotheses, strict=True)):
-        if has_choice(reference) or has_choice(hypothesis):
-            try:
-                search(place, reference, hypothesis)
-                reference = hypothesis = []
-            except lattice.TooLarge:
-                reference, hypothesis = lattice.settled(reference, hypothesis), lattice.settled(hypothesis, reference)
-        left.append([str(word) for word in reference])
-        right.append([str(word) for word in hypothesis])
-    return left, right
+    search: Callable[[Sequence[Token], Sequence[Token]], _Found],
+    plain: Callable[[list[str], list[str], list[Any]], _Found],
+) -> list[list[_Found]]:
+    """What is found in each piece of each utterance: by `search` where it leaves a choice, else of jiwer's chunks."""
+    cut = [long_texts.pieces(*both) for both in zip(references, hypotheses, strict=True)]
+    without_choice = [piece for pieces in cut for piece in pieces if not any(map(has_choice, piece))]
+    left, right = ([[str(word) for word in piece[side]] for piece in without_choice] for side in (0, 1))
+    found = (plain(*each) for each in zip(left, right, _alignments(left, right), strict=True))
+    return [[search(*piece) if any(map(has_choice, piece)) else next(found) for piece in pieces] for pieces in cut]
 
 
-def _of_chunks(reference: list[str], chunks: list[Any]) -> ErrorCounts:
+def _of_chunks(reference: list[str], _: list[str], chunks: list[Any]) -> ErrorCounts:
     sizes = {"substitute": 0, "delete": 0, "insert": 0, "equal": 0}
     for chunk in chunks:
         # A chunk covers no reference words if it is an insertion, no hypothesis words if a deletion.
