@@ -294,3 +294,18 @@ def test_what_an_stm_leaves_out_is_not_scored(tmp_path: Path) -> None:
     paired = texts.pair(tmp_path / "ref.stm", tmp_path / "hyp.ctm")
     assert not paired.missing
     assert {row["id"]: row["hypothesis"] for row in paired.rows} == {"a": "the dog runs home", "b": "a cat"}
+
+
+@pytest.mark.parametrize(
+    ("suffix", "rows"),
+    [
+        (".jsonl", '{"audio_filepath": "1.wav", "text": "a b", "pred_text": null}\n'),
+        (".jsonl", '{"id": "1", "text": "a b", "hyp": null, "pred_text": ""}\n'),
+        (".tsv", "id\ttext\thypothesis\n1\ta b\t\n"),
+        (".tsv", "id\ttext\thypothesis\n1\ta b\n"),
+        (".csv", "id,text,hypothesis\n1,a b\n"),
+    ],
+)
+def test_a_hypothesis_of_nothing_is_not_the_reference_beside_it(tmp_path: Path, suffix: str, rows: str) -> None:
+    counted = score(texts.pair(*write_both(tmp_path, rows, rows, suffix)).rows)["wer"]["raw"]
+    assert (counted["words"], counted["deletions"], counted["errors"]) == (2, 2, 2)

@@ -11,7 +11,8 @@
 Timed files are joined into one text for each recording, or for each speaker of it where both files name the same
 speakers; words of a CTM that are said where an STM is not to be scored are left out, as sclite does. Nothing else is
 dropped: a reference without a hypothesis counts as deleted words and is said, a hypothesis without a reference is an
-error.
+error. Where rows have a field for the hypothesis (`hypothesis`, `hyp`, `prediction`, `pred_text`), null in it is the
+empty text, whatever else stands in the row.
 """
 
 from __future__ import annotations
@@ -155,6 +156,8 @@ def _of_row(row: dict[str, Any], where: str, side: str, problems: list[str]) -> 
     name = next((row[key] for key in _IDS if row.get(key) not in (None, "")), None)
     keys = (*_OF_SIDE[side], *_TEXTS)
     text = next((row[key] for key in keys if row.get(key) is not None), None)
+    if side == "hypothesis" and row.keys() & set(_OF_SIDE[side]):  # `text` beside it is what was said
+        text = next((row[key] for key in _OF_SIDE[side] if row.get(key) is not None), "")
     if row.get("error") is not None and side == "hypothesis":
         text = ""
     if not isinstance(name, str | int) or not isinstance(text, str):
@@ -202,12 +205,14 @@ def _table(path: Path, text: str, side: str) -> list[Text]:
     if not headed:
         head, rows = ["id", "text"], [[], *rows]
     found = []
+    # Of a row that ends before the hypothesis which the head names, it is null.
+    unheard: dict[str, Any] = dict.fromkeys(set(head) & set(_OF_SIDE["hypothesis"]))
     for number, cells in enumerate(rows[1:], 2 if headed else 1):
         if len(cells) > len(head) and any(cells):
             problems.append(f"{path}:{number}: {len(cells)} columns, expected {len(head)} ({', '.join(head)}).")
         elif any(cells):
-            row = dict(zip(head, cells, strict=False))
-            found.append(_of_row(dict(row), f"{path}:{number}", side, problems))
+            row = unheard | dict(zip(head, cells, strict=False))
+            found.append(_of_row(row, f"{path}:{number}", side, problems))
     refuse(problems)
     return [text for text in found if text is not None]
 
