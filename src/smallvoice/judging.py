@@ -130,6 +130,11 @@ def score(reference: Path, hypothesis: Path, *, language: str | None = None, by_
     if paired.missing:
         lost = f"{wording.count(len(paired.missing), 'reference')} without a hypothesis, counted as deleted"
         console.print(f"{lost}: {hypotheses.listed(paired.missing)}.", markup=False)
+    if paired.failed:
+        empty = (
+            f"{wording.count(len(paired.failed), 'hypothesis', 'hypotheses')} counted as empty, for `error` says why"
+        )
+        console.print(f"{empty}: {hypotheses.listed(paired.failed)}.", markup=False)
     return scores
 
 

@@ -309,3 +309,30 @@ def test_what_an_stm_leaves_out_is_not_scored(tmp_path: Path) -> None:
 def test_a_hypothesis_of_nothing_is_not_the_reference_beside_it(tmp_path: Path, suffix: str, rows: str) -> None:
     counted = score(texts.pair(*write_both(tmp_path, rows, rows, suffix)).rows)["wer"]["raw"]
     assert (counted["words"], counted["deletions"], counted["errors"]) == (2, 2, 2)
+
+
+@pytest.mark.parametrize("error", [None, "", " ", False, True, 0, 0.0, 0.05, "0", "0.05", "5,0 %", "None", "False"])
+def test_an_error_that_is_no_reason_leaves_the_hypothesis(
+    tmp_path: Path, error: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = json.dumps({"id": "u1", "text": "a b", "error": error})
+    assert judging.score(*write_both(tmp_path, row, row, ".jsonl"))["wer"]["raw"]["errors"] == 0
+    table = f"id\ttext\terror\nu1\ta b\t{'' if error is None else error}\n"
+    assert judging.score(*write_both(tmp_path, table, table, ".tsv"))["wer"]["raw"]["errors"] == 0
+    assert "counted as empty" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("suffix", "said"),
+    [
+        (".jsonl", '{"id": "u1", "text": "a b", "error": "the audio is truncated"}\n'),
+        (".csv", "id,text,error\nu1,a b,the audio is truncated\n"),
+    ],
+)
+def test_a_hypothesis_that_failed_is_empty_and_said(
+    tmp_path: Path, suffix: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores = judging.score(*write_both(tmp_path, said, said, suffix))
+    assert scores["wer"]["raw"]["deletions"] == 2
+    assert scores["not_decoded"] == [{"id": "u1", "error": "the audio is truncated"}]
+    assert "1 hypothesis counted as empty, for `error` says why: u1." in " ".join(capsys.readouterr().err.split())

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from smallvoice.reporting.privacy import printable, shareable
 from smallvoice.scoring.groups import Row
+from smallvoice.scoring.hypotheses import failure
 from smallvoice.scoring.scored import Scored
 from smallvoice.scoring.word_errors import AlignedWord, ErrorCounts, Kind
 
@@ -167,7 +168,7 @@ def _about(row: Row) -> Iterable[str]:
 
 def _problems(rows: Iterable[tuple[str, Row]]) -> Iterable[str]:
     for name, row in rows:
-        if row.get("error") is not None:
-            yield f"{name} could not decode it: {shareable(str(row['error']))}"
+        if reason := failure(row):
+            yield f"{name} could not decode it: {shareable(reason)}"
         if row.get("capped"):
             yield f"{name} was cut off at the token cap"

@@ -16,6 +16,8 @@ _SHOWN = 5
 
 _OF_THE_MODEL = ("system", "hypothesis", "decoded", "num_tokens", "capped", "beams", "error")
 """What a row says about the model that was heard; the rest is about the utterance."""
+_NO_REASON = frozenset(("", "-", "n/a", "na", "none", "null", "no", "yes", "false", "true"))
+"""Of a failure, in lower case: how tables write nothing, and truth values."""
 
 
 def is_number(value: Any) -> bool:
@@ -138,7 +140,22 @@ def pooled(before: list[Row], seeds: list[list[Row]], names: list[str]) -> tuple
 
 def heard(row: Row) -> str:
     """The hypothesis as it is scored: nothing where decoding failed, so that every word is a deletion."""
-    return "" if row.get("error") is not None else str(row["hypothesis"])
+    return "" if failure(row) else str(row["hypothesis"])
+
+
+def failure(row: Row) -> str | None:
+    """Why an utterance could not be decoded, as `evaluate` writes it into `error`; None where it says no such thing.
+
+    Only words are a reason. In files of others `error` may be a rate, a truth value or empty.
+    """
+    text = row.get("error")
+    if not isinstance(text, str) or text.strip().casefold() in _NO_REASON:
+        return None
+    try:
+        float(text.strip().rstrip("%").replace(",", "."))
+    except ValueError:
+        return text
+    return None
 
 
 def _on_the_same_utterance(row_a: Row, row_b: Row) -> Row:

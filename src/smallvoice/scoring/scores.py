@@ -117,7 +117,7 @@ def unflagged(rows: list[Row]) -> list[int]:
 
 
 def not_decoded(rows: list[Row]) -> list[dict[str, Any]]:
-    return [{"id": row["id"], "error": row["error"]} for row in rows if row.get("error") is not None]
+    return [{"id": row["id"], "error": reason} for row in rows if (reason := hypotheses.failure(row))]
 
 
 def num_capped(rows: list[Row]) -> int:

@@ -12,7 +12,7 @@ Timed files are joined into one text for each recording, or for each speaker of 
 speakers; words of a CTM that are said where an STM is not to be scored are left out, as sclite does. Nothing else is
 dropped: a reference without a hypothesis counts as deleted words and is said, a hypothesis without a reference is an
 error. Where rows have a field for the hypothesis (`hypothesis`, `hyp`, `prediction`, `pred_text`), null in it is the
-empty text, whatever else stands in the row.
+empty text, whatever else stands in the row; so is one whose row says in `error` why decoding failed, and that is said.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import Any
 
 from smallvoice.errors import InputError
 from smallvoice.scoring.groups import Row
-from smallvoice.scoring.hypotheses import listed
+from smallvoice.scoring.hypotheses import failure, listed
 from smallvoice.scoring.timed_texts import READERS, Text, TimedFile, joined, refuse
 from smallvoice.scoring.wording import count
 from smallvoice.storage import parse_json, read_text
@@ -72,6 +72,8 @@ class Paired:
     """As `scores.score` takes them."""
     missing: list[str]
     """The ids that have no hypothesis."""
+    failed: list[str]
+    """The ids whose hypothesis says why they could not be decoded (`hypotheses.failure`), and is scored as empty."""
     how: str
     """How they were found to belong together, such as `line by line`."""
 
@@ -158,7 +160,8 @@ def _of_row(row: dict[str, Any], where: str, side: str, problems: list[str]) -> 
     text = next((row[key] for key in keys if row.get(key) is not None), None)
     if side == "hypothesis" and row.keys() & set(_OF_SIDE[side]):  # `text` beside it is what was said
         text = next((row[key] for key in _OF_SIDE[side] if row.get(key) is not None), "")
-    if row.get("error") is not None and side == "hypothesis":
+    failed = failure(row) if side == "hypothesis" else None
+    if failed:
         text = ""
     if not isinstance(name, str | int) or not isinstance(text, str):
         problems.append(f"{where}: expected an id ({', '.join(_IDS[:3])}, ...) and a text ({', '.join(keys)}).")
@@ -171,6 +174,7 @@ def _of_row(row: dict[str, Any], where: str, side: str, problems: list[str]) -> 
         else:
             problems.append(f"{where}: {key} is {facts[key]!r}, not text.")
     facts |= {key: _number(facts[key]) for key in facts.keys() & set(_NUMBERS)}
+    facts["error"] = failed
     return Text(str(name), text, {key: value for key, value in facts.items() if value is not None})
 
 
@@ -272,8 +276,10 @@ def _rows(
         found = heard.get(text.id)
         facts = {"language": language, **(found.facts if found else {}), **text.facts}
         said = {"id": text.id, "reference": text.text, "hypothesis": found.text if found else ""}
-        rows.append({**facts, **said, "system": "hypotheses", "error": None if found else "no hypothesis"})
-    return Paired(rows, [text.id for text in references if text.id not in heard], how)
+        error = found.facts.get("error") if found else "no hypothesis"
+        rows.append({**facts, **said, "system": "hypotheses", "error": error})
+    failed = [text.id for text in hypotheses if text.facts.get("error")]
+    return Paired(rows, [text.id for text in references if text.id not in heard], failed, how)
 
 
 def _twice(texts: list[Text]) -> str | None:
