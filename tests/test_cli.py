@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from smallvoice import cli, judging, publishing, studies, using, verbs
+from smallvoice import cli, judging, publishing, storage, studies, using, verbs
+from smallvoice import recipe_file as recipes
 from tests import tiny
 
 FLAGS = {
@@ -168,6 +169,27 @@ def test_configure_counts_and_writes(
     assert plan["steps"] > 0
     assert plan["estimated_memory_bytes"] > 1e8
     assert out.read_text().startswith("name: mine\n")
+
+
+def test_configure_takes_up_how_the_corpus_was_prepared(
+    tiny_models: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, corpus, out = tiny.write_kaldi(tmp_path / "source"), tmp_path / "corpus", tmp_path / "mine.yaml"
+    call("prepare", str(source), "--out", str(corpus), "--set", "margin_s=0.05", "--set", "split.test=0.4", "--json")
+    assert "settings" not in json.loads(capsys.readouterr().out)
+    chosen = ("--set", f"model.base={tiny_models['english']}", "--set", f"corpus.source={source}")
+    call("configure", str(out), "--corpus", str(corpus), *chosen)
+    assert "not known" not in capsys.readouterr().err
+    made = recipes.load(out).corpus
+    assert (made.margin_s, made.split.test) == (0.05, 0.4)
+
+    facts = storage.read_json(corpus / "corpus.json")
+    del facts["settings"]
+    storage.write_json(corpus / "corpus.json", facts)
+    call("configure", str(tmp_path / "older.yaml"), "--corpus", str(corpus), *chosen)
+    assert "prepared with settings that are not known here; give them with --set." in " ".join(
+        capsys.readouterr().err.split()
+    )
 
 
 def test_configure_begins_with_a_recipe_that_is_there_and_loses_no_comment(

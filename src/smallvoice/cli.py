@@ -48,7 +48,7 @@ def configure(
     out
         The recipe to write; one that is there is begun with, and stays as it is where no setting changes.
     corpus
-        A prepared corpus, to estimate steps, time and memory.
+        A prepared corpus, to estimate steps, time and memory; a new recipe takes up how it was prepared.
     recipe
         Another recipe to begin with.
     set

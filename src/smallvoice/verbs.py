@@ -34,7 +34,7 @@ def prepare(
         data: where corpora are looked for by name.
 
     Returns:
-        The content of `corpus.json`.
+        The content of `corpus.json` but for its settings, whose paths stay there.
 
     Raises:
         SmallvoiceError: anything a user can mend; `out` is then as it was.
@@ -50,7 +50,7 @@ def prepare(
         result = ingest.prepare(recipe or CorpusRecipe(), found, out, rehash=rehash, force=force, report=update)
     for part in ingest.describe(result):
         console.print(part)
-    return result.facts
+    return {name: value for name, value in result.facts.items() if name != "settings"}
 
 
 def read(path: Path, *, recipe: CorpusRecipe | None = None, shown: int = 10) -> dict[str, Any]:
@@ -304,7 +304,8 @@ def configure(
 
     Args:
         out: the recipe to write. One that is there and says the same stays as it is, with its comments.
-        corpus: a prepared corpus, from which steps, time and memory are estimated.
+        corpus: a prepared corpus, from which steps, time and memory are estimated; a new recipe takes up how it was
+            prepared.
         start: a recipe to begin with; else `out`, where it is there; else defaults.
         overrides: `key.path=value`.
 
@@ -315,12 +316,16 @@ def configure(
         RecipeError: `out` was edited by hand and would be written anew.
         SmallvoiceError: anything a user can mend.
     """
+    from smallvoice.corpus import settings as preparation
+
     start = start or (out if out.exists() else None)
     if start:
         recipe = recipes.load(start, overrides)
     else:
-        content = {"name": recipes.name_of(out), "corpus": _as_prepared(corpus) if corpus else {}}
+        content = {"name": recipes.name_of(out), "corpus": preparation.as_prepared(corpus) if corpus else {}}
         recipe = recipes.build(recipes.apply_overrides(content, overrides))
+        for sentence in preparation.unknown(corpus, recipe.corpus) if corpus else ():
+            console.print(sentence, markup=False)
     changed = not out.exists() or recipes.load(out) != recipe
     if changed:
         recipes.require_unedited(out)
@@ -333,14 +338,6 @@ def configure(
     for name, value in planned.lines():
         console.print(f"  {name}: {value}")
     return planned.as_dict()
-
-
-def _as_prepared(corpus: Path) -> dict[str, Any]:
-    """How a corpus was prepared, as far as it knows: a recipe for it should say the same."""
-    from smallvoice.corpus.utterance import open_corpus
-
-    facts = open_corpus(corpus).facts
-    return {"language": facts["language"], "select": facts["select"]}
 
 
 def _percent(rate: float | None) -> str:

@@ -20,20 +20,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from smallvoice.corpus import split
+from smallvoice.corpus import settings, split
 from smallvoice.corpus.building import check_room, replacing_folder
 from smallvoice.corpus.facts import CorpusCounts
 from smallvoice.corpus.intake import Intake
 from smallvoice.corpus.pseudonyms import Pseudonyms
 from smallvoice.corpus.select import Selection, parse
 from smallvoice.corpus.shards import CorpusWriter, ShardWriter
-from smallvoice.corpus.sources import Source, fingerprint, place_of, with_distinct_names
+from smallvoice.corpus.sources import Source, place_of, with_distinct_names
 from smallvoice.corpus.summary import PrepareResult, describe
 from smallvoice.corpus.survey import Survey, survey
 from smallvoice.corpus.utterance import Utterance, read_shard
 from smallvoice.errors import InputError, RecipeError
 from smallvoice.recipe import CorpusRecipe, SplitRecipe
-from smallvoice.recipe_file import as_dict
 from smallvoice.storage import digest, file_digest, json_line, read_json, write_json
 
 __all__ = ["PrepareResult", "describe", "prepare"]
@@ -72,8 +71,7 @@ def prepare(
     earlier_sources = earlier["sources"] if earlier else []
     sources = with_distinct_names(sources, {one["place"]: one["name"] for one in earlier_sources if "place" in one})
     found = survey(sources, recipe)
-    settings = {name: value for name, value in as_dict(recipe).items() if name != "source"}
-    made_of = digest("prepare", settings, fingerprint(sources, recipe, rehash=rehash))
+    made_of = settings.made_of(recipe, sources, rehash=rehash)
     if earlier and earlier.get("made_of") == made_of and not force:
         return PrepareResult(path=out, facts=earlier, unchanged=True, remarks=found.notes)
     pseudonyms = Pseudonyms.read(out / "speakers.csv")
@@ -104,6 +102,7 @@ def prepare(
             ],
             "synthetic": synthetic,
             "select": recipe.select,
+            "settings": settings.to_keep(recipe),
             **settled.counts.as_dict(),
             "ledger": settled.as_dict(),
             "notes": [*_missing(sources, pseudonyms), *_notes(intake, plan, known, settled, recipe.split.by)],
