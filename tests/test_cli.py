@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from smallvoice import cli, judging, publishing, storage, studies, using, verbs
+from smallvoice import cli, judging, pipeline, publishing, storage, studies, using, verbs
 from smallvoice import recipe_file as recipes
 from tests import tiny
 
@@ -108,6 +108,10 @@ def test_help_is_quick_and_imports_no_torch() -> None:
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", check], check=True, capture_output=True)
+
+
+def test_help_names_every_stage_that_can_be_done_again() -> None:
+    assert f"although it is complete: {', '.join(pipeline.STAGES)}." in (cli.run.__doc__ or "")
 
 
 def test_wrong_usage_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:

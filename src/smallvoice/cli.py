@@ -251,7 +251,7 @@ def run(
     out
         The run folder; runs/NAME if not given.
     force
-        A stage to do again although it is complete: prepare, base, train, tuned, compare, report.
+        A stage to do again although it is complete: prepare, base, train, tuned, retention, compare, report.
     rehash
         Recognise unchanged files by content instead of by size and time.
     folds
