@@ -299,3 +299,14 @@ def test_a_test_that_training_saw_is_no_test(make_run: MakeRun) -> None:
     seen = [{"id": rows("base", 0.7)[0]["id"], "speaker": "S0003", "used_for": "selection"}]
     write_jsonl(RunFolder(run).trained_on, seen)
     assert "This is not a test" in page_of(run).text
+
+
+def test_a_corpus_that_is_given_must_be_one(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run()
+    for corpus in (tmp_path / "nothing", run):
+        with pytest.raises(InputError, match="not a prepared corpus") as caught:
+            write_report(run, corpus)
+        assert len(caught.value.problems) == 1
+    assert not RunFolder(run).report.exists()
+    elsewhere = RunFolder(run).corpus.rename(tmp_path / "corpus")
+    assert write_report(run, elsewhere).is_file() and write_report(run).is_file(), "without one the section says so"

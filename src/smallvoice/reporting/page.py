@@ -33,9 +33,13 @@ def write_report(run: Path, corpus: Path | None = None, *, with_audio: bool = Fa
         The path of the page.
 
     Raises:
-        InputError: the recipe, the comparison or the hypotheses are missing or cannot be read.
+        InputError: the recipe, the comparison or the hypotheses are missing or cannot be read, or `corpus` is none.
     """
     folder = RunFolder(run)
+    if corpus and not (corpus / "corpus.json").is_file():
+        raise InputError(
+            f"{corpus}: not a prepared corpus (no corpus.json); give the folder that `smallvoice prepare` made."
+        )
     _require(folder.recipe, folder.comparison)
     recipe = recipes.load(folder.recipe)
     comparison = _of_this_version(read_json(folder.comparison), folder.comparison)
