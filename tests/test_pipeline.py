@@ -270,12 +270,17 @@ def test_an_adapter_says_how_its_run_decodes(finished: RunFolder) -> None:
     assert facts and facts.decode == recipes.load(finished.recipe).decode
 
 
+@pytest.mark.parametrize(
+    ("split", "said"), [("train", "were seen in training"), ("dev", "are of dev and chose the checkpoint")]
+)
 def test_evaluating_what_training_saw_is_said(
-    finished: RunFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    split: str, said: str, finished: RunFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    block = verbs.evaluate(str(finished.path), finished.corpus, split="dev", out=tmp_path)
-    assert block["seen_in_training"] == block["utterances"]
-    assert "this is not a test" in caplog.text
+    block = verbs.evaluate(str(finished.path), finished.corpus, split=split, out=tmp_path)
+    seen = block["seen_in_training"]
+    assert seen == block["utterances"]
+    warned = [record.getMessage() for record in caplog.records if "not a test" in record.getMessage()]
+    assert warned == [f"{seen} of these {seen} utterances {said}: this is not a test."]
 
 
 def test_killed_training_continues_to_the_same_adapter_bit_for_bit(

@@ -241,7 +241,7 @@ def _block(
     audio_s = sum(row["duration_s"] or 0.0 for row in rows)
     seen = _seen_in_training(model, rows)
     if seen:
-        log.warning("%d of these %d utterances were seen in training: this is not a test.", seen, len(rows))
+        _say_seen(seen, len(rows))
     return {
         "model": model.whisper.name,
         "weights": model.whisper.origin,
@@ -266,17 +266,26 @@ def _block(
         "audio_s": audio_s,
         "decode_s": seconds,
         "rtfx": audio_s / seconds if seconds else None,
-        "seen_in_training": seen,
+        "seen_in_training": None if seen is None else seen.total(),
     }
 
 
-def _seen_in_training(model: Model, rows: list[dict[str, Any]]) -> int | None:
-    """How many of the utterances training or the choice of its checkpoint saw; None where nobody knows."""
+def _seen_in_training(model: Model, rows: list[dict[str, Any]]) -> Counter[str] | None:
+    """For what training used how many of the utterances: `training`, `preserving`, `selection` (the choice of its
+    checkpoint). None where nobody knows."""
     trained_on = RunFolder(model.run).trained_on if model.run else None
     if trained_on is None or not trained_on.is_file():
         return None
-    seen = {row["id"] for row in read_jsonl(trained_on)}
-    return sum(row["id"] in seen for row in rows)
+    uses = {row["id"]: row["used_for"] for row in read_jsonl(trained_on)}
+    return Counter(uses[row["id"]] for row in rows if row["id"] in uses)
+
+
+def _say_seen(seen: Counter[str], total: int) -> None:
+    chose = seen["selection"]
+    if heard := seen.total() - chose:
+        log.warning("%d of these %d utterances were seen in training: this is not a test.", heard, total)
+    if chose:
+        log.warning("%d of these %d utterances are of dev and chose the checkpoint: this is not a test.", chose, total)
 
 
 def _add_result(path: Path, system: str, split: str, block: dict[str, Any]) -> None:
