@@ -4,6 +4,7 @@ RUN/recipe.yaml                     every setting, defaults included
 RUN/corpus/                         what `prepare` made (stays on this machine)
 RUN/checkpoints/                    from where training continues
 RUN/adapter/                        the result: adapter_model.safetensors, adapter_config.json, smallvoice.json
+RUN/earlier_adapter/                that of the training before, while another has not come to its end
 RUN/metrics.jsonl                   one row a training step, one a dev evaluation
 RUN/trained_on.jsonl                every utterance that training or selection saw
 RUN/left_out.jsonl                  every training utterance that could not be used, and why
@@ -50,6 +51,10 @@ class RunFolder:
     @property
     def adapter(self) -> Path:
         return self.path / "adapter"
+
+    @property
+    def earlier_adapter(self) -> Path:
+        return self.path / "earlier_adapter"
 
     @property
     def metrics(self) -> Path:

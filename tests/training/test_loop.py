@@ -507,6 +507,45 @@ def test_another_adapter_does_not_keep_the_scores_of_the_one_before(
     assert not any(path.exists() for path in claims)
 
 
+def test_a_training_that_fails_leaves_no_adapter_of_another_recipe_in_its_place(
+    tuned_run: Path,
+    tiny_corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(tuned_run, run.path)
+    run.report.write_text("of the adapter that is here", encoding="utf-8")
+    before, recipe = weights_of(run.path), recipes.load(run.recipe)
+    another = replace(recipe, train=replace(recipe.train, learning_rate=0.03))
+
+    def fails(member: loop.Member) -> checkpoint.Progress:
+        raise RecipeError("its loss is nan")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(train, "train_member", fails)
+        for _ in range(2):
+            with pytest.raises(RecipeError, match="nan"):
+                verbs.train(another, tiny_corpus, run.path)
+            assert recipes.load(run.recipe) == another and not run.adapter.exists() and not run.report.exists()
+            assert (run.earlier_adapter / "adapter_model.safetensors").read_bytes() == before, "nothing is lost"
+    assert caplog.text.count(f"the adapter of before is kept as {run.earlier_adapter}") == 1
+    verbs.train(another, tiny_corpus, run.path)
+    assert weights_of(run.path) != before and not run.earlier_adapter.exists()
+
+
+def test_a_finished_training_keeps_its_adapter_in_its_place(
+    tuned_run: Path, tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(tuned_run, run.path)
+    monkeypatch.setattr(train, "_write_result", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        verbs.train(recipes.load(run.recipe), tiny_corpus, run.path)
+    assert weights_of(run.path) == weights_of(tuned_run) and not run.earlier_adapter.exists()
+
+
 def test_told_to_stop_while_dev_is_decoded_after_the_last_step(
     tiny_models: dict[str, Path], tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,9 @@ from smallvoice.training.ema import RunningAverage
 
 log = logging.getLogger(__name__)
 
+LAST = "last"
+"""In a member's folder, the checkpoint from where it continues."""
+
 
 @dataclass
 class Progress:
@@ -109,18 +112,35 @@ def replace_folder(fresh: Path, folder: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def is_of(folder: Path, key: str) -> bool:
+    """Whether a checkpoint stands there that `restore` would continue.
+
+    Raises:
+        InputError: the checkpoint is damaged.
+    """
+    progress = _progress_in(folder)
+    return progress is not None and progress.key == key
+
+
+def _progress_in(folder: Path) -> Progress | None:
+    """How far a checkpoint has come; None where there is none. One that was cut off between two renames is mended."""
+    old = folder.with_name(f".{folder.name}.old")
+    if not folder.exists() and old.exists():
+        old.rename(folder)
+    if not (folder / "progress.json").is_file():
+        return None
+    return Progress(**read_json(folder / "progress.json"))
+
+
 def restore(folder: Path, state: State, key: str) -> Progress | None:
     """Load a checkpoint of this very run into what training moves; None where there is none.
 
     Raises:
         InputError: the checkpoint is damaged.
     """
-    old = folder.with_name(f".{folder.name}.old")
-    if not folder.exists() and old.exists():
-        old.rename(folder)
-    if not (folder / "progress.json").is_file():
+    progress = _progress_in(folder)
+    if progress is None:
         return None
-    progress = Progress(**read_json(folder / "progress.json"))
     if progress.key != key:
         log.warning(
             "The checkpoint at step %d is of other settings or another corpus: training begins anew.", progress.step

@@ -134,7 +134,7 @@ class _Loop:
 
     def _restored(self) -> checkpoint.Progress | None:
         """The last checkpoint, if it is of this run. The first process looks first: it may have to mend it."""
-        last, progress = self.member.folder / "last", None
+        last, progress = self.member.folder / checkpoint.LAST, None
         if self.processes.first:
             progress = checkpoint.restore(last, self.state, self.member.key)
         self.processes.wait()
@@ -300,7 +300,7 @@ class _Loop:
         self.progress.peak_memory_bytes = max(self.progress.peak_memory_bytes, machine.peak_memory_bytes())
         self.progress.threads, self.progress.processes = torch.get_num_threads(), self.processes.size
         if self.processes.first:
-            checkpoint.save(self.member.folder / "last", self.state, self.progress)
+            checkpoint.save(self.member.folder / checkpoint.LAST, self.state, self.progress)
             checkpoint.remove_outdated(self.member.folder, self.progress)
         if self.progress.finished:
             self.processes.wait()  # the others read the best adapter next

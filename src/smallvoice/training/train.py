@@ -66,6 +66,7 @@ def train(recipe: Recipe, corpus_folder: Path, run_folder: Path, report: Report 
 def _train(recipe: Recipe, setup: Setup, run: RunFolder, report: Report) -> TrainResult:
     processes = setup.processes
     if processes.first:
+        _set_aside(setup, run)
         recipes.dump(recipe, run.recipe)
         write_jsonl(run.left_out, setup.left_out)
     members = [_train_member(setup, number, run, report) for number in range(recipe.train.members)]
@@ -142,16 +143,7 @@ def _train_member(setup: Setup, number: int, run: RunFolder, report: Report) -> 
         evaluate=setup.dev_errors,
         folder=_member_folder(run, number),
         seed=seed,
-        key=digest(
-            recipes.of_a_member(recipe),
-            weights.fingerprint(recipe.model.base),
-            setup.language,
-            setup.style,
-            # Not the corpus's key, which holds when its sources were written: a copy is no reason to train again.
-            setup.content,
-            seed,
-            setup.whisper.tokenizer.backend_tokenizer.to_str(),
-        ),
+        key=_member_key(setup, number),
         report=lambda row: report({"member": number, **row}),
     )
     progress = train_member(member)
@@ -162,6 +154,34 @@ def _train_member(setup: Setup, number: int, run: RunFolder, report: Report) -> 
         parameters=adapt.count_parameters(network),
         progress=progress,
     )
+
+
+def _member_key(setup: Setup, number: int) -> str:
+    """What a member's checkpoints depend on: with another one they are not continued."""
+    return digest(
+        recipes.of_a_member(setup.recipe),
+        weights.fingerprint(setup.recipe.model.base),
+        setup.language,
+        setup.style,
+        # Not the corpus's key, which holds when its sources were written: a copy is no reason to train again.
+        setup.content,
+        setup.recipe.train.seed + number,
+        setup.whisper.tokenizer.backend_tokenizer.to_str(),
+    )
+
+
+def _set_aside(setup: Setup, run: RunFolder) -> None:
+    """Where another training begins, take the adapter of the one before out of its place: should this one not come to
+    its end, it would be taken for that of the recipe which stands there now."""
+    members = range(setup.recipe.train.members)
+    if not run.adapter.exists() or all(
+        checkpoint.is_of(_last(run, number), _member_key(setup, number)) for number in members
+    ):
+        return
+    shutil.rmtree(run.earlier_adapter, ignore_errors=True)
+    run.adapter.rename(run.earlier_adapter)
+    run.forget_claims()
+    log.warning("Another training begins: the adapter of before is kept as %s until there is one.", run.earlier_adapter)
 
 
 def _dev_errors_of(setup: Setup, result: saving.Result) -> ErrorCounts:
@@ -191,11 +211,16 @@ def _write_result(run: RunFolder, setup: Setup, result: saving.Result) -> tuned.
     if before and not (before.is_file() and file_digest(before) == file_digest(fresh / result.file)):
         run.forget_claims()
     checkpoint.replace_folder(fresh, folder)
+    shutil.rmtree(run.earlier_adapter, ignore_errors=True)
     return facts
 
 
 def _member_folder(run: RunFolder, number: int) -> Path:
     return run.checkpoints / f"member-{number}"
+
+
+def _last(run: RunFolder, number: int) -> Path:
+    return _member_folder(run, number) / checkpoint.LAST
 
 
 def _gather_metrics(run: RunFolder, members: int) -> None:
