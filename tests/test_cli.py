@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from smallvoice import cli, judging, pipeline, publishing, storage, studies, using, verbs
+from smallvoice import cli, judging, pipeline, publishing, storage, studies, terminal, using, verbs
 from smallvoice import recipe_file as recipes
 from tests import tiny
 
@@ -99,6 +101,39 @@ def test_read_shows_what_was_understood(tmp_path: Path, capsys: pytest.CaptureFi
     assert "hello there" in said.err
     call("read", str(tmp_path / "a.txt"), "--set", "join=3", "--set", "format=docx", code=1)
     assert "unknown key 'corpus.join'" in capsys.readouterr().err
+
+
+def test_brackets_and_colons_are_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`[noise]` and `[/x]` in transcripts, names, paths and reasons are shown; they are no markup of ours."""
+    monkeypatch.setattr(terminal.console, "width", 300)
+    source = tiny.write_kaldi(tmp_path / "in[", speakers=4) / "text"
+    source.write_text(source.read_text(encoding="utf-8").replace(" THE", " THE [/x] :er:"), encoding="utf-8")
+    said = {}
+
+    def say(verb: str, *arguments: str) -> None:
+        call(verb, *arguments)
+        said[verb] = capsys.readouterr().err
+
+    (tmp_path / "a[").mkdir()
+    (tmp_path / "a[/x].txt").write_text("0\t1\tI'm [click] [red]now[noise] [/noise] :apple:\n", encoding="utf-8")
+    say("read", str(tmp_path / "a[/x].txt"), "--format", "labels")
+    assert "I'm [click] [red]now[noise] [/noise] :apple:" in said["read"]
+    corpus, out = str(tmp_path / "c[/x]"), tmp_path / "out[/x]"
+    say("prepare", str(source.parent), "--out", corpus, "--language", "en")
+    say("inspect", corpus, "--html", f"{out}.html")
+    say("audit", corpus, "--apply", str(out))
+    assert "c[/x]" in said["prepare"] and "Page: " in said["inspect"] and "out[/x].html" in said["inspect"]
+    assert "out[/x]: " in said["audit"]
+
+
+def test_the_bar_shows_names_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    monkeypatch.setattr(terminal, "console", Console(file=shown, force_terminal=True, width=200, markup=False))
+    with terminal.progress("reading [/x]") as update:
+        update(1, 2, "room[/x].wav")
+    assert "reading [/x]" in shown.getvalue() and "room[/x].wav" in shown.getvalue()
 
 
 def test_help_is_quick_and_imports_no_torch() -> None:

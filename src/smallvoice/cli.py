@@ -303,7 +303,7 @@ def main(arguments: list[str] | None = None) -> None:
         if debug:
             raise
         for problem in error.problems:
-            console.print(problem, style="red", markup=False, soft_wrap=True)
+            console.print(problem, style="red", soft_wrap=True)
         raise SystemExit(error.exit_code) from None
     except BrokenPipeError:  # `smallvoice … | head`
         sys.stderr.close()
@@ -311,7 +311,7 @@ def main(arguments: list[str] | None = None) -> None:
     except OSError as error:  # a folder that may not be written, a disk that went away
         if debug:
             raise
-        console.print(f"{error.filename or 'A file'}: {error.strerror or error}.", style="red", markup=False)
+        console.print(f"{error.filename or 'A file'}: {error.strerror or error}.", style="red")
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         console.print("Stopped. What was finished is kept: the same command continues.")

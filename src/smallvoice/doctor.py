@@ -41,9 +41,9 @@ def examine() -> dict[str, Any]:
     """
     checks = []
     for check in _checks():
-        mark = "[green]OK  [/green]" if check.ok else ("[red]BAD [/red]" if check.needed else "[yellow]–   [/yellow]")
-        console.print(f"{mark} {check.name}: ", end="")
-        console.print(check.found + (f" → {check.todo}" if check.todo else ""), markup=False, soft_wrap=True)
+        mark, colour = ("OK  ", "green") if check.ok else (("BAD ", "red") if check.needed else ("–   ", "yellow"))
+        console.print(mark, style=colour, end="")
+        console.print(f" {check.name}: {check.found}" + (f" → {check.todo}" if check.todo else ""), soft_wrap=True)
         checks.append(check)
     return {
         "ok": all(check.ok or not check.needed for check in checks),

@@ -116,7 +116,7 @@ def _prepare_all(parts: list[Recipe], folders: list[RunFolder], data: Path | Non
     tested: Counter[str] = Counter()
     everyone: set[str] = set()
     for fold, (part, folder) in enumerate(zip(parts, folders, strict=True), 1):
-        console.print(f"[bold]prepare[/bold], fold {fold} of {len(parts)}")
+        console.print(f"prepare, fold {fold} of {len(parts)}", style="bold")
         names = part.corpus.source
         sources = [names] if isinstance(names, str) else names
         verbs.prepare(sources, folder.corpus, recipe=part.corpus, data=data, rehash=rehash)

@@ -126,15 +126,15 @@ def score(reference: Path, hypothesis: Path, *, language: str | None = None, by_
     paired = texts.pair(reference, hypothesis, language, by_line=by_line)
     scores = scoring.score(paired.rows, str(reference))
     console.print(score_table(scores))
-    console.print(f"Paired {paired.how}.", markup=False)
+    console.print(f"Paired {paired.how}.")
     if paired.missing:
         lost = f"{wording.count(len(paired.missing), 'reference')} without a hypothesis, counted as deleted"
-        console.print(f"{lost}: {hypotheses.listed(paired.missing)}.", markup=False)
+        console.print(f"{lost}: {hypotheses.listed(paired.missing)}.")
     if paired.failed:
         empty = (
             f"{wording.count(len(paired.failed), 'hypothesis', 'hypotheses')} counted as empty, for `error` says why"
         )
-        console.print(f"{empty}: {hypotheses.listed(paired.failed)}.", markup=False)
+        console.print(f"{empty}: {hypotheses.listed(paired.failed)}.")
     return scores
 
 

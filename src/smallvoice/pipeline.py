@@ -197,7 +197,7 @@ class _Run:
 
     def _prepare_retention(self, other: RetentionRecipe) -> str:
         """A set of other speech as a corpus that is only a test: before hours of training. Returns its key."""
-        console.print(f"[bold]prepare[/bold], {other.name}")
+        console.print(f"prepare, {other.name}", style="bold")
         folder = self.folder.retention(other.name)
         folder.path.mkdir(parents=True, exist_ok=True)
         names = [other.source] if isinstance(other.source, str) else other.source
@@ -262,7 +262,7 @@ class _Run:
 
     def _prepare(self) -> str:
         """`prepare` knows by itself whether anything changed, for it is the only one that knows the files."""
-        console.print("[bold]prepare[/bold]")
+        console.print("prepare", style="bold")
         started = Started()
         names = self.recipe.corpus.source
         facts = verbs.prepare(
@@ -298,9 +298,9 @@ class _Run:
             self.redone.add(stage)
         again = stage in self.redone and not (stage == "train" and self._begun_again(key))
         if marker and marker["key"] == key and unchanged(marker["made"], made) and not again:
-            console.print(f"[dim]{stage}: complete and unchanged[/dim]")
+            console.print(f"{stage}: complete and unchanged", style="dim")
             return key
-        console.print(f"[bold]{stage}[/bold]")
+        console.print(stage, style="bold")
         remove_marker(self.folder.path, stage)
         if stage != "report":
             self.folder.forget_claims()  # of another recipe than the one that stands there now

@@ -183,7 +183,7 @@ def _show(items: list[Item], left: list[str], repo: str, *, public: bool, checke
     if not checked:
         lines.append("No corpus beside it: names of speakers could not be looked for.")
     for line in lines:
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
 
 
 def _upload(items: list[Item], repo: str, *, public: bool, yes: bool) -> dict[str, Any]:
@@ -201,7 +201,7 @@ def _upload(items: list[Item], repo: str, *, public: bool, yes: bool) -> dict[st
             there = api.model_info(repo, timeout=TIMEOUT_S).siblings or []
             _refuse_others(repo, {file.rfilename for file in there}, items)
         if public and exists:
-            console.print(f"{repo} is there and is private; it stays so.", markup=False, soft_wrap=True)
+            console.print(f"{repo} is there and is private; it stays so.", soft_wrap=True)
         if not yes and not _agreed():
             return {"private": private, "uploaded": False}
         if exists is None:

@@ -64,6 +64,6 @@ class _Told(TrainingProgress):
 
     def __call__(self, row: dict[str, Any]) -> None:
         if row["kind"] in self.lines:
-            console.print(self.lines[row["kind"]](row), markup=False)
+            console.print(self.lines[row["kind"]](row))
         elif row["kind"] in ("step", "dev"):
             super().__call__({"member": 0, **row})

@@ -18,8 +18,12 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-console = Console(stderr=True, highlight=False)
-"""Everything but the JSON document of `--json` goes here."""
+console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+"""Everything but the JSON document of `--json` goes here.
+
+What is in square brackets or between colons is text (`[noise]`, `:er:`), in transcripts, names and paths as in our own
+words: what is to be bold or red says so with `style`, or is a `rich.text.Text`.
+"""
 
 
 def show_log(*, debug: bool) -> None:
@@ -34,14 +38,14 @@ def show_log(*, debug: bool) -> None:
 def progress(label: str) -> Iterator[Callable[[int, int, str], None]]:
     """A bar; the function that it yields is told (done, total, note)."""
     columns = (
-        TextColumn("  {task.description}"),
+        TextColumn("  {task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("elapsed,"),
         TimeRemainingColumn(),
         TextColumn("left"),
-        TextColumn("{task.fields[note]}", style="dim"),
+        TextColumn("{task.fields[note]}", style="dim", markup=False),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(label, total=None, note="")

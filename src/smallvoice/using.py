@@ -89,7 +89,7 @@ def _each(work: list[Work], transcriber: Transcriber) -> list[Done]:
             found = transcriber.do(one, partial(_heard, partial(update, number, len(work)), one.name))
             done.append(found if len(work) == 1 else found.without_transcript())
             if found.error:
-                console.print(found.error, style="red", markup=False, soft_wrap=True)
+                console.print(found.error, style="red", soft_wrap=True)
     return done
 
 
@@ -103,7 +103,7 @@ def _result(done: list[Done], out: Path | None, read_before: Sequence[dict[str, 
     counts = {"recordings": len(done), "transcribed": len(made), "skipped": skipped, "failed": len(failed)}
     found: dict[str, Any] = dict(counts)
     if out is not None:
-        console.print(_summary(len(made), skipped, len(failed), out), markup=False, soft_wrap=True)
+        console.print(_summary(len(made), skipped, len(failed), out), soft_wrap=True)
         if readings := [_row(one, out) for one in done if one.reading]:
             rows = {row["recording"]: row for row in [*read_before, *readings]}
             write_text(out / read_aloud.TABLE, read_aloud.as_csv([rows[name] for name in sorted(rows)]))

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from smallvoice import cli, judging
+from smallvoice import cli, judging, terminal
 from smallvoice.errors import Finding, InputError
 from smallvoice.recipe import EvaluateRecipe
 from smallvoice.scoring import compare, hypotheses, significance, systems, verdict
@@ -244,11 +244,11 @@ def test_reading_names_the_file(tmp_path: Path) -> None:
         hypotheses.read(path)
 
 
-def test_the_table_holds_the_numbers_and_takes_names_as_text() -> None:
+def test_the_table_holds_the_numbers_and_takes_names_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
     tuned = [{**each, "system": "[red]x[/red]"} for each in TUNED]
-    console = Console(width=150, record=True, file=None, quiet=False, stderr=True)
-    with console.capture() as captured:
-        console.print(comparison_table(compare.compare(BASE, tuned, QUICK)))
+    monkeypatch.setattr(terminal.console, "width", 150)
+    with terminal.console.capture() as captured:
+        terminal.console.print(comparison_table(compare.compare(BASE, tuned, QUICK)))
     shown = captured.get()
     assert "[red]x[/red]" in shown and "−75 %" in shown and "age 5–7" in shown and "normalised WER" in shown
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import RenderableType
-from rich.markup import escape
+from rich.text import Text
 
 Severity = Literal["leak", "warning", "note"]
 """`leak`: a test that is not one. `warning`: look at these rows. `note`: know it when you read the results."""
@@ -224,12 +224,12 @@ def describe(audit: Audit) -> list[RenderableType]:
     severities: tuple[Severity, ...] = ("leak", "warning", "note")
     found = ", ".join(plural(counts[severity], severity) for severity in severities if counts[severity])
     size = f"{plural(audit.num_rows, 'utterance')}, {audit.duration_s / 3600:.2f} h"
-    lines: list[RenderableType] = [escape(f"{audit.corpus}: {size}: {found or 'nothing found'}")]
+    lines: list[RenderableType] = [f"{audit.corpus}: {size}: {found or 'nothing found'}"]
     for finding in audit.findings:
-        lines.append(f"[bold]{finding.severity}[/bold] {finding.kind}: {escape(finding.what)}")
+        lines.append(Text.assemble((finding.severity, "bold"), f" {finding.kind}: {finding.what}"))
         shown = "; ".join(f"{row.id} ({row.split}: {row.detail})" for row in finding.rows[:_SHOWN])
         more = f"; and {len(finding.rows) - _SHOWN:,} more" if len(finding.rows) > _SHOWN else ""
-        lines += [escape(f"  {shown}{more}"), escape(f"  {finding.advice}")]
+        lines += [f"  {shown}{more}", f"  {finding.advice}"]
     if fates := Counter(hit.fate for hit in audit.fates().values()):
         does = " and ".join(f"{fate}s {plural(fates[fate], 'row')}" for fate in ("drop", "flag") if fates[fate])
         lines.append(f"--apply OUT {does}, in a new corpus; it drops none of test.")

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import RenderableType
-from rich.markup import escape
 from rich.table import Table
 
 from smallvoice.corpus.text_checks import compared
@@ -276,7 +275,7 @@ def _draw(corpus: Corpus, number: int, seed: int) -> Iterator[Utterance]:
 
 def describe(inspection: Inspection) -> list[RenderableType]:
     """Tables for a terminal."""
-    lines: list[RenderableType] = [escape(f"{inspection.path}: {inspection.vocabulary:,} different words")]
+    lines: list[RenderableType] = [f"{inspection.path}: {inspection.vocabulary:,} different words"]
     table = Table("", box=None, pad_edge=False)
     unseen = {one.split: f"{100 * one.share:.1f} %" for one in inspection.unseen}
     columns = [[*split_cells(name, split), unseen.get(name, "")] for name, split in inspection.splits.items()]
@@ -294,7 +293,7 @@ def describe(inspection: Inspection) -> list[RenderableType]:
         values.add_row(f"{histogram.name.lower()} ({histogram.unit})", *numbers)
     lines.append(values)
     shown = ", ".join(f"{word} ({count:,})" for word, count in inspection.top_words[:10])
-    lines.append(escape(f"Most frequent words: {shown}"))
+    lines.append(f"Most frequent words: {shown}")
     if unseen:
         lines.append("Unseen: the share of words (running) that train does not have.")
     return lines

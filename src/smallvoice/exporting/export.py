@@ -228,7 +228,7 @@ def _refusal(name: str, refused: list[parity.Parity], report: Path) -> Finding:
 
 
 def _print(line: str) -> None:
-    console.print(line, markup=False, soft_wrap=True)
+    console.print(line, soft_wrap=True)
 
 
 def _chosen(form: str, precision: str | None) -> tuple[Format, str]:

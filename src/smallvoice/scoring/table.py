@@ -36,12 +36,11 @@ def score_table(scores: dict[str, Any]) -> Table:
 def comparison_table(comparison: dict[str, Any]) -> Table:
     """Both models side by side: every form, then the normalised WER of each age group, then the verdict."""
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
 
     confidence = f"{100 * comparison['bootstrap']['confidence']:g} %"
     verdict_lines = [comparison["verdict"]["sentence"], comparison["verdict"]["caution"]]
-    caption = escape("\n".join(line for line in verdict_lines if line))
+    caption = "\n".join(line for line in verdict_lines if line)
     lost = comparison["verdict"]["outcome"] == "worse" or any(each["lost"] for each in comparison["retention"].values())
     table = Table(caption=caption, caption_justify="left", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.caption_style = "red" if lost else "table.caption"
@@ -53,7 +52,7 @@ def comparison_table(comparison: dict[str, Any]) -> Table:
         table.title += f", {comparison['seeds']} seeds pooled"
     if comparison["synthetic"]:
         table.title += " (synthetic speech: it says nothing about children)"
-    for heading in ("", *(escape(str(name)) for name in comparison["systems"].values()), "relative"):
+    for heading in ("", *map(str, comparison["systems"].values()), "relative"):
         table.add_column(heading, justify="right" if heading else "left", no_wrap=bool(heading))
     table.add_column(f"{confidence} CI", justify="right", no_wrap=True)
     for form, label in wording.FORM_NAMES.items():
@@ -66,17 +65,16 @@ def comparison_table(comparison: dict[str, Any]) -> Table:
     table.add_section()
     for name, block in comparison["retention"].items():
         words = block.get("words", block["a"]["words"])
-        table.add_row(f"other speech, {escape(name)}: {words:,} words", *_cells(block))
+        table.add_row(f"other speech, {name}: {words:,} words", *_cells(block))
     return table
 
 
 def systems_table(pairs: list[dict[str, Any]], names: list[str]) -> Table:
     """Every two of several systems. Args: names: of their files, the first is A."""
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
 
-    legend = "\n".join(f"{letter}: {escape(name)}" for letter, name in zip(ascii_uppercase, names, strict=False))
+    legend = "\n".join(f"{letter}: {name}" for letter, name in zip(ascii_uppercase, names, strict=False))
     table = Table(caption=legend, caption_justify="left", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.title = "Every two systems, normalised WER"
     for heading in ("", "WER", "points", "CI", "MAPSSWE p", "Holm"):

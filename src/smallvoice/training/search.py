@@ -319,13 +319,12 @@ def line(trial: dict[str, Any]) -> str:
 def table(result: dict[str, Any]) -> Any:
     """All trials, the best first, as a table for the terminal."""
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
 
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=result["caution"], caption_justify="left")
     shown.add_column("trial", justify="right")
     for path in result["searched"]:
-        shown.add_column(escape(path.rpartition(".")[2]), justify="right")
+        shown.add_column(path.rpartition(".")[2], justify="right")
     for heading in ("dev WER", "errors / words", "minutes", ""):
         shown.add_column(heading, justify="right", no_wrap=True)
     order = {"finished": 0, "pruned": 1, "failed": 2, "running": 3}
@@ -336,7 +335,7 @@ def table(result: dict[str, Any]) -> Any:
         state = "best" if trial["number"] == result["best"] else trial["state"]
         state = "" if state == "finished" else state
         cells = [wording.percent(trial["wer"]), counted, minutes, state]
-        shown.add_row(str(trial["number"]), *map(escape, settings), *cells)
+        shown.add_row(str(trial["number"]), *settings, *cells)
     return shown
 
 
