@@ -12,6 +12,9 @@ import pytest
 import torch
 
 from smallvoice.decoding.models import open_model
+from smallvoice.errors import InputError
+from smallvoice.run_folder import RunFolder
+from smallvoice.storage import write_json
 
 
 def _hub_of(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
@@ -58,3 +61,13 @@ def test_other_weights_of_the_hub_are_a_base(
     _hub_of({"me/tuned": folder}, monkeypatch)
     model = open_model("me/tuned")
     assert model.facts is None and model.system == "base" and model.whisper.name == "me/tuned"
+
+
+def test_a_run_over_folds_says_which_models_it_has(tmp_path: Path) -> None:
+    write_json(tmp_path / "folds.json", {"number": 3, "folds": []})
+    with pytest.raises(InputError, match=r"fold-1 to .*fold-3.*run RECIPE --set corpus.split.test=0 --out .*-all"):
+        open_model(str(tmp_path))
+    recipe = RunFolder(tmp_path).recipe
+    recipe.write_text("name: nursery\n", encoding="utf-8")
+    with pytest.raises(InputError, match=f"smallvoice run {recipe} --set corpus.split.test=0 --out {tmp_path}-all"):
+        open_model(str(tmp_path))

@@ -17,8 +17,8 @@ from smallvoice.model.prompt import allow_empty_text
 from smallvoice.model.weights import Whisper
 from smallvoice.model.window import FULL_WINDOW
 from smallvoice.recipe import DecodeRecipe, WindowRecipe
-from smallvoice.run_folder import LOCAL_BASE, RunFolder
-from smallvoice.storage import file_digest
+from smallvoice.run_folder import FOLDS, LOCAL_BASE, RunFolder
+from smallvoice.storage import file_digest, read_json
 
 log = logging.getLogger(__name__)
 
@@ -151,15 +151,28 @@ def _tuned_in(folder: Path) -> Path | None:
     """The result of training that a folder is, or holds as a run; None for other weights.
 
     Raises:
-        InputError: a run that has none yet.
+        InputError: a run that has none yet, or one over folds, which has several.
     """
     run = RunFolder(folder)
     for place in (folder, run.adapter):
         if saving.file_of(place):
             return place
+    if (folder / FOLDS).is_file():
+        raise InputError(_folds_in(run))
     if run.recipe.is_file():
         raise InputError(f"{folder}: this run has no adapter yet. Train it: smallvoice run {run.recipe} --out {folder}")
     return None
+
+
+def _folds_in(run: RunFolder) -> str:
+    """Which models a run over folds has, and how to get one of all speakers."""
+    number = read_json(run.path / FOLDS)["number"]
+    recipe = run.recipe if run.recipe.is_file() else "RECIPE"
+    return (
+        f"{run.path}: a run over folds has one model a fold, {run.path / 'fold-1'} to {run.path / f'fold-{number}'}, "
+        "each of a part of the speakers: give one of these. For a model of all speakers: "
+        f"smallvoice run {recipe} --set corpus.split.test=0 --out {run.path}-all"
+    )
 
 
 def _tuned(folder: Path) -> Model:
