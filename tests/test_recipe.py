@@ -96,6 +96,8 @@ def test_mistakes(tmp_path: Path, text: str, message: str) -> None:
         ("nb-NO", "no"),
         ("jv", "jw"),
         ("English", "en"),
+        ("Finnish", "fi"),
+        ("Haitian Creole", "ht"),
         ('""', None),
         ("fr", "fr"),
     ],

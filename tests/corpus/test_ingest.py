@@ -28,6 +28,7 @@ from tests.corpus.corpora import (
     write_lines,
 )
 
+from smallvoice import recipe_file as recipes
 from smallvoice.corpus import shards
 from smallvoice.corpus.audio import decode_flac
 from smallvoice.corpus.audit import audit
@@ -335,6 +336,14 @@ def test_nothing_kept(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none of 8 segments can be kept .*not selected: 8"):
         prepared(lab, tmp_path / "out", select="age_years > 99")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_language_that_whisper_lacks_is_noted(lab: Path, tmp_path: Path) -> None:
+    klingon, finnish = (recipes.build({"corpus": {"language": name}}).corpus for name in ("Klingon", "Finnish"))
+    facts = prepare(klingon, find(lab, recipe=klingon), tmp_path / "klingon").facts
+    assert facts["language"] == "klingon" and any("no language 'klingon'" in note for note in facts["notes"])
+    facts = prepare(finnish, find(lab, recipe=finnish), tmp_path / "finnish").facts
+    assert facts["language"] == "fi" and not any("no language" in note for note in facts["notes"])
 
 
 def test_what_the_readers_say_is_told_of_nothing_kept_too(tmp_path: Path) -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 from tests import tiny
+from transformers.models.whisper.tokenization_whisper import LANGUAGES, TO_LANGUAGE_CODE
 
 from smallvoice.errors import RecipeError
+from smallvoice.languages import WHISPERS, language_code
 from smallvoice.model import weights
 from smallvoice.model.prompt import prefix_ids
 from smallvoice.training.labels import IGNORED, collate, token_ids
@@ -48,3 +50,9 @@ def test_language_must_be_known(tiny_models: dict[str, Path]) -> None:
     assert prefix_ids(multilingual, "fr") != prefix_ids(multilingual, "en")
     with pytest.raises(RecipeError, match="English-only"):
         prefix_ids(weights.load(str(tiny_models["english"])).generation, "fr")
+
+
+def test_whispers_languages_are_known_by_name_and_code() -> None:
+    assert frozenset(LANGUAGES) == WHISPERS
+    for name, code in TO_LANGUAGE_CODE.items():
+        assert language_code(name.title()) == language_code(code) == code

@@ -7,9 +7,12 @@ from typing import Any
 
 from smallvoice.corpus.text_style import Case, TextFacts, without_punctuation
 from smallvoice.corpus.utterance import Utterance
+from smallvoice.languages import WHISPERS
 
 _STRAY = 0.005
 """The share of letters or rows above which something is a way of writing, not a slip of the transcriber."""
+_SHOWN = 5
+"""Unknown languages named in a note: a column of something else may hold thousands."""
 
 
 @dataclass
@@ -95,6 +98,17 @@ class CorpusCounts:
         self.languages.add(row.language)
         for flag in row.extra.get("flags", ()):
             self.flags[flag] = self.flags.get(flag, 0) + 1
+
+    def notes(self) -> list[str]:
+        """Languages that no Whisper can be told: others than Whisper's may be prepared, for other models."""
+        lacking = sorted(language for language in self.languages if language and language not in WHISPERS)
+        if not lacking:
+            return []
+        named = ", ".join(map(repr, lacking[:_SHOWN])) + (" and others" if len(lacking) > _SHOWN else "")
+        return [
+            f"Whisper has no language {named}, so `train` and `evaluate` will refuse these rows. Give a code (fi) or "
+            "an English name (Finnish) of one that it has; for a language that it lacks, the nearest."
+        ]
 
     def as_dict(self) -> dict[str, Any]:
         # Training takes its way of writing from here, so a test has no say in it.

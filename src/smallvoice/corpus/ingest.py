@@ -304,7 +304,7 @@ def _split_file(recipe: SplitRecipe, plan: split.Plan, settled: _Settled, known:
 
 def _notes(intake: Intake, plan: split.Plan, known: dict[str, str], settled: _Settled, by: str) -> list[str]:
     """What the user should know about the rows and the split."""
-    notes = list(intake.times.notes())
+    notes = [*intake.times.notes(), *settled.counts.notes()]
     for kind, recordings in intake.num_without_speaker.items():
         if recordings:
             notes.append(f"{len(recordings)} recordings have no speaker: split by {kind}.")
