@@ -154,6 +154,10 @@ def test_wrong_usage_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     call("run", "r.yaml", "--nonsense", code=2)
     call("nonsense", code=2)
     call("evaluate", "tiny.en", "corpus", "--split", "all", code=2)
+    call("evaluate", "tiny.en", "corpus", "--beams", "0", code=2)
+    call("inspect", "corpus", "--samples", "-3", code=2)
+    call("read", "transcripts", "--shown", "-3", code=2)
+    call("search", "r.yaml", "--corpus", "corpus", "--out", "o", "--trials", "0", code=2)
     assert "Traceback" not in capsys.readouterr().err
 
 

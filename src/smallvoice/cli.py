@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import CycloptsError, Parameter
-from cyclopts.validators import Number
 
 from smallvoice import judging, verbs
 from smallvoice import recipe_file as recipes
-from smallvoice.cli_app import Common, Split, answer, app
+from smallvoice.cli_app import Common, Count, Split, answer, app
 from smallvoice.cli_corpus import Transcripts, audit, convert, inspect, prepare, read
 from smallvoice.cli_study import learning_curve, search
 from smallvoice.cli_use import export, push, transcribe
@@ -100,7 +99,7 @@ def evaluate(
     out: Path = Path("evaluation"),
     select: str | None = None,
     language: str | None = None,
-    beams: Annotated[int, Parameter(validator=Number(gte=1))] | None = None,
+    beams: Count | None = None,
     runtime: str | None = None,
     columns: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
     common: Common = Common(),

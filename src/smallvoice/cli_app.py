@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
+from cyclopts.validators import Number
 
 import smallvoice
 from smallvoice.storage import json_text
@@ -21,6 +22,9 @@ app = App(
 app["--help"].group = app["--version"].group = "Also"
 
 Split = Literal["train", "dev", "test"]
+Count = Annotated[int, Parameter(validator=Number(gte=1))]
+CountOrZero = Annotated[int, Parameter(validator=Number(gte=0))]
+"""How many; none is an answer too."""
 
 
 @Parameter(name="*")

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from smallvoice import recipe_file as recipes
 from smallvoice import verbs
-from smallvoice.cli_app import Common, Split, answer, app
+from smallvoice.cli_app import Common, CountOrZero, Split, answer, app
 from smallvoice.errors import Finding
 from smallvoice.recipe import CorpusRecipe
 
@@ -85,7 +85,7 @@ def prepare(
 
 @app.command(sort_key=1)
 def read(
-    path: Path, /, *, transcripts: Transcripts = Transcripts(), shown: int = 10, common: Common = Common()
+    path: Path, /, *, transcripts: Transcripts = Transcripts(), shown: CountOrZero = 10, common: Common = Common()
 ) -> None:
     """Show what is understood of transcripts; no audio is needed.
 
@@ -131,7 +131,7 @@ def inspect(
     /,
     *,
     html: Path | None = None,
-    samples: int = 12,
+    samples: CountOrZero = 12,
     seed: int = 0,
     common: Common = Common(),
 ) -> None:

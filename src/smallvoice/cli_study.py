@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from smallvoice import studies
-from smallvoice.cli_app import Common, Split, answer, app
+from smallvoice.cli_app import Common, Count, Split, answer, app
 
 
 @app.command(sort_key=7)
@@ -18,7 +18,7 @@ def search(
     *,
     corpus: Path,
     out: Path,
-    trials: int = 20,
+    trials: Count = 20,
     set: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     common: Common = Common(),
 ) -> None:

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
-from cyclopts.validators import Number
 
 from smallvoice import publishing, using
-from smallvoice.cli_app import Common, answer, app
+from smallvoice.cli_app import Common, Count, answer, app
 from smallvoice.scoring.read_aloud import COLUMNS, as_table
 
 
@@ -26,7 +25,7 @@ def transcribe(
     out: Path | None = None,
     format: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     language: str | None = None,
-    beams: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
+    beams: Count | None = None,
     read_text: Path | None = None,
     runtime: str | None = None,
     common: Common = Common(),
