@@ -14,6 +14,8 @@ from rich.console import Console
 
 from smallvoice import cli, judging, pipeline, publishing, storage, studies, terminal, using, verbs
 from smallvoice import recipe_file as recipes
+from smallvoice.errors import InputError
+from smallvoice.storage import write_text
 from tests import tiny
 
 FLAGS = {
@@ -181,6 +183,20 @@ def test_a_folder_that_may_not_be_written(tmp_path: Path, capsys: pytest.Capture
     (tmp_path / "file").write_text("")
     call("prepare", str(source), "--out", str(tmp_path / "file" / "corpus"), code=1)
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_folder_in_the_place_of_a_file_is_said_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal.console, "width", 300)
+    (tmp_path / "there").mkdir()
+    missing, there = str(tmp_path / "missing"), str(tmp_path / "there")
+    for arguments in (("compare", missing, missing, "--out", there), ("inspect", missing, "--html", there)):
+        call(*arguments, code=1)
+        assert f"{there}: a folder is there; give a file." in capsys.readouterr().err
+    with pytest.raises(InputError, match="a folder is there"):
+        write_text(tmp_path / "there", "")
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
 
 
 def test_json_is_one_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -160,7 +160,7 @@ def compare(
     retention
         What `compare --out` wrote for both models on other speech: what is lost there is held against AFTER.
     out
-        Write comparative_analysis.json here.
+        The file to write, such as comparative_analysis.json.
     resamples
         Bootstrap resamples over speakers.
     set

@@ -140,7 +140,7 @@ def inspect(
     Parameters
     ----------
     html
-        Write a page here too, with plots and with players of sampled rows: it holds audio, so keep it.
+        The file to write a page to, with plots and with players of sampled rows: it holds audio, so keep it.
     samples
         How many rows the page plays.
     seed

@@ -8,7 +8,7 @@ from typing import Any
 
 from smallvoice.errors import Finding, InputError, RecipeError
 from smallvoice.recipe import EvaluateRecipe
-from smallvoice.storage import read_json, write_json
+from smallvoice.storage import read_json, require_no_folder, write_json
 from smallvoice.terminal import console
 
 
@@ -42,6 +42,8 @@ def compare(
         raise InputError(
             "Seeds are pooled for a comparison of two systems: leave out the seeds, or the further systems."
         )
+    if out is not None:
+        require_no_folder(out)
     recipe = recipe or EvaluateRecipe()
     rows = hypotheses.read(before), hypotheses.read(after)
     if seeds:

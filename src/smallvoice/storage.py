@@ -27,8 +27,10 @@ def replacing(path: Path) -> Iterator[Path]:
     The rename is atomic on one file system, so a reader sees the old file or the new one, never half of one.
 
     Raises:
+        InputError: a folder is there.
         ResourceError: the disk is full.
     """
+    require_no_folder(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # A name may have 255 bytes, and this one has 15 more than the path's.
     stem = os.fsencode(path.stem)[:200].decode("utf-8", "ignore")
@@ -43,6 +45,16 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def require_no_folder(path: Path) -> None:
+    """See that a file may be written here, before the work that ends with it.
+
+    Raises:
+        InputError: a folder is there.
+    """
+    if path.is_dir():
+        raise InputError(f"{path}: a folder is there; give a file.")
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from smallvoice import recipe_file as recipes
 from smallvoice.errors import require
 from smallvoice.recipe import CorpusRecipe, DecodeRecipe, EvaluateRecipe, Recipe
+from smallvoice.storage import require_no_folder
 from smallvoice.terminal import TrainingProgress, console, progress
 
 
@@ -121,6 +122,8 @@ def inspect(corpus: Path, *, html: Path | None = None, samples: int = 12, seed: 
     """
     from smallvoice.corpus import inspect as inspections
 
+    if html:
+        require_no_folder(html)
     inspection = inspections.inspect(corpus, samples=samples if html else 0, seed=seed)
     for part in inspections.describe(inspection):
         console.print(part)
@@ -236,10 +239,8 @@ def evaluate(
     rates = {form: block["wer"][form]["wer"] for form in ("raw", "lower_cased", "normalised")}
     shown = ", ".join(f"{form.replace('_', '-')} {_percent(rate)}" for form, rate in rates.items())
     speed = f"{block['rtfx']:.1f} × real time" if block["rtfx"] else "nothing decoded"
-    console.print(
-        f"  {block['utterances']} utterances, {block['speakers']} speakers, "
-        f"{block['wer']['raw']['words']} words: WER {shown} ({speed})"
-    )
+    size = f"{block['utterances']} utterances, {block['speakers']} speakers, {block['wer']['raw']['words']} words"
+    console.print(f"  {size}: WER {shown} ({speed})")
     return block
 
 
