@@ -26,6 +26,23 @@ def test_every_recipe_loads_and_says_how_to_run_it(path: Path) -> None:
     assert f"smallvoice run recipes/{path.name}" in path.read_text()
 
 
+def test_a_recipe_that_comes_with_smallvoice_needs_no_clone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    caplog.set_level("INFO")
+    path = Path("recipes/nursery.yaml")
+    assert recipes.load(path) == recipes.load(recipes.packaged("nursery"))
+    assert len(caplog.messages) == 1 and "comes with smallvoice" in caplog.text
+    for missing in ("recipes/none.yaml", "nursery.yaml", "other/nursery.yaml"):
+        with pytest.raises(InputError, match="no such file"):
+            recipes.load(Path(missing))
+    path.parent.mkdir()
+    path.write_text("name: mine\n", encoding="utf-8")
+    assert recipes.load(path).name == "mine"
+    assert len(caplog.messages) == 1
+
+
 def test_reference_recipe_has_the_reference_settings() -> None:
     recipe = recipes.load(recipes.packaged("reference_quality_lora"))
     assert (recipe.model.rank, recipe.model.alpha, recipe.model.dropout) == (16, 32, 0.05)

@@ -243,6 +243,8 @@ def run(
 
     Parameters
     ----------
+    recipe
+        A recipe; recipes/NAME.yaml that is not there is the one of that name that comes with smallvoice.
     set
         A setting: train.epochs=3. May be given several times.
     data

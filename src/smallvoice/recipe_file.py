@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import re
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -19,14 +20,22 @@ from smallvoice.errors import RecipeError
 from smallvoice.recipe import Recipe
 from smallvoice.storage import write_text
 
+log = logging.getLogger(__name__)
+
 
 def load(path: Path, overrides: list[str] | tuple[str, ...] = ()) -> Recipe:
     """Read a recipe and apply `key.path=value` overrides.
+
+    Args:
+        path: `recipes/NAME.yaml`, where no such file is, means the recipe of that name that comes with smallvoice.
 
     Raises:
         InputError: the file is missing or not UTF-8.
         RecipeError: every unknown key, wrong type and impossible value, each with its line.
     """
+    if not path.exists() and path == Path("recipes", path.name) and packaged(path.stem).is_file():
+        log.info("%s: none is there; taken is the one that comes with smallvoice.", path)
+        path = packaged(path.stem)
     content, lines = yaml_file.load(path)
     content = {} if content is None else content
     if not isinstance(content, dict):
