@@ -11,7 +11,8 @@ read before torch is loaded to count operations where the recogniser itself does
 (five beams, temperature fallback) and its batched pipeline; transformers' pipeline, whisper.cpp and OpenAI's whisper as
 they come, greedy; the language is forced everywhere. "× ideal": how often the time that the operations of the audio
 itself take at the rate of float32 matrix products measured before and after: no margin, no padding. `--only NAME` runs
-one in this process; what is not installed is left out (`pip install --no-deps openai-whisper tiktoken numba llvmlite` for the last).
+one in this process; what is not installed is left out (`pip install --no-deps openai-whisper tiktoken numba llvmlite`
+for the last).
 "Bars met": at least 8 times the RTFx of faster-whisper as it comes, and 4 times that of its batched pipeline called for
 each clip, both at no higher WER; float32 within 1.8 × ideal. Below the table how the WER of smallvoice differs from
 those two, with its 95 % interval over speakers.

@@ -129,7 +129,7 @@ class _Run:
             recipes.as_dict(recipe.decode),
             *caps_key(recipe.corpus.language),
         ]
-        model = weights.fingerprint(recipe.model.base)
+        model = weights.fingerprint(recipe.model.base, newest=True)
         if not tested:
             self._train_stage(prepared, model)
             return self._untested()

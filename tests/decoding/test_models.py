@@ -71,3 +71,16 @@ def test_a_run_over_folds_says_which_models_it_has(tmp_path: Path) -> None:
     recipe.write_text("name: nursery\n", encoding="utf-8")
     with pytest.raises(InputError, match=f"smallvoice run {recipe} --set corpus.split.test=0 --out {tmp_path}-all"):
         open_model(str(tmp_path))
+
+
+def test_an_updated_model_of_the_hub_has_another_key(
+    tiny_models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = []
+    for commit in ("0f", "1a", "1a"):
+        folder = tmp_path / "models--me--tuned" / "snapshots" / commit
+        if not folder.exists():
+            shutil.copytree(tiny_models["english"], folder)
+        _hub_of({"me/tuned": folder}, monkeypatch)
+        keys.append(open_model("me/tuned").key)
+    assert keys[0] != keys[1] == keys[2]

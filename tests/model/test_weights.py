@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -122,3 +123,50 @@ def test_fingerprint_follows_the_files(tiny_models: dict[str, Path], tmp_path: P
     assert before == weights.fingerprint(str(folder))
     (folder / "config.json").write_text((folder / "config.json").read_text() + " ")
     assert weights.fingerprint(str(folder)) != before
+
+
+def _committed(cache: Path, commit: str, files: dict[str, str]) -> Path:
+    """A snapshot as the hub's cache holds it: links to content, which is called as its hash is."""
+    (cache / "blobs").mkdir(parents=True, exist_ok=True)
+    folder = cache / "snapshots" / commit
+    folder.mkdir(parents=True)
+    for name, content in files.items():
+        (cache / "blobs" / content).write_text(content)
+        (folder / name).symlink_to(Path("..", "..", "blobs", content))
+    return folder
+
+
+def test_a_model_of_the_hub_that_was_updated_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is there now where that is asked for, else what the cache has; a new card makes no new model."""
+    cache, first = tmp_path / "models--me--tuned", {"config.json": "c1", "model.safetensors": "w1", "README.md": "r1"}
+    there = [
+        _committed(cache, "1", first),
+        _committed(cache, "2", {**first, "README.md": "r2"}),
+        _committed(cache, "3", {**first, "model.safetensors": "w2"}),
+    ]
+    cached = 0
+
+    def download(name: str, *, local_files_only: bool, **_: object) -> str:
+        nonlocal cached
+        if name != "me/tuned":
+            raise OSError(name)
+        cached = cached if local_files_only else len(there) - 1
+        return str(there[cached])
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    before = weights.fingerprint("me/tuned")
+    assert before.startswith("me/tuned@") and weights.fingerprint("me/other") == "me/other"
+    cached = 1
+    assert weights.fingerprint("me/tuned") == before
+    updated = weights.fingerprint("me/tuned", newest=True)
+    assert updated != before and weights.fingerprint("me/tuned") == updated
+    shutil.rmtree(cache)
+    again = there[2] = _committed(cache, "3", {**first, "model.safetensors": "w2"})
+    assert again.is_dir() and weights.fingerprint("me/tuned") == updated
+    for name in first:
+        content = (again / name).read_text()
+        (again / name).unlink()
+        (again / name).write_text(content)
+    assert weights.fingerprint("me/tuned") == "me/tuned@3", "no links: the commit"
+    assert weights.fingerprint("base.en", newest=True) == "openai/whisper-base.en"

@@ -6,6 +6,8 @@ import logging
 import os
 from pathlib import Path
 
+from smallvoice.storage import digest
+
 log = logging.getLogger(__name__)
 
 HUB_TIMEOUT_S = 5
@@ -17,6 +19,9 @@ UPLOADED = (
     "model.bin",
 )
 """Weights that are downloaded. `*.safetensors` would be those of large-v3 twice, once in float32."""
+
+READ = ("*.json", *UPLOADED, "*.txt")
+"""All that is downloaded."""
 
 
 class NotThere(Exception):
@@ -37,7 +42,7 @@ def snapshot(identifier: str, *, local: bool) -> Path:
     try:
         folder = huggingface_hub.snapshot_download(
             identifier,
-            allow_patterns=["*.json", *UPLOADED, "*.txt"],
+            allow_patterns=list(READ),
             etag_timeout=HUB_TIMEOUT_S,
             local_files_only=local,
         )
@@ -52,3 +57,13 @@ def snapshot(identifier: str, *, local: bool) -> Path:
             "only part of it is in the hub's cache" if local else "the hub has no weights that are read here"
         )
     return Path(folder)
+
+
+def content_of(folder: Path) -> str:
+    """What tells a snapshot from those before and behind it: the content of what is read, as the cache's links name it.
+
+    A commit that changes only the card is the same model. Where the cache has no links, it is the commit.
+    """
+    read = (path for path in folder.iterdir() if any(path.match(pattern) for pattern in READ))
+    contents = sorted([path.name, path.readlink().name] for path in read if path.is_symlink())
+    return digest(contents) if contents else folder.name

@@ -109,11 +109,19 @@ def hub_id(name: str) -> str:
     return f"openai/whisper-{name}" if name in SIZES else name
 
 
-def fingerprint(name: str) -> str:
-    """What tells one set of weights from another without reading them: a name, or a folder's files."""
+def fingerprint(name: str, *, newest: bool = False) -> str:
+    """What tells one set of weights from another without reading them.
+
+    Of a folder its files; of somebody's model on the hub its name and the content that it has; else a name: the sizes
+    of OpenAI's Whisper do not change.
+
+    Args:
+        newest: of a model on the hub what is there now, which is in the cache then; else what `load` reads.
+    """
     folder = Path(name).expanduser()
     if not folder.is_dir():
-        return hub_id(name)
+        snapshot = folder_of(name, newest=newest)
+        return f"{name}@{hub.content_of(snapshot)}" if snapshot else hub_id(name)
     files = sorted(path for path in folder.iterdir() if path.is_file())
     return digest([[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files])
 
@@ -145,8 +153,11 @@ def load(name: str, *, download: bool = True) -> Whisper:
     )
 
 
-def folder_of(name: str) -> Path | None:
+def folder_of(name: str, *, newest: bool = True) -> Path | None:
     """The folder that a name stands for: itself, or what the hub has of somebody's model as it is now, else its cache.
+
+    Args:
+        newest: False asks the cache first, as `load` does.
 
     Returns:
         None for the sizes of OpenAI's Whisper, which `load` finds, and for what is nowhere.
@@ -156,7 +167,7 @@ def folder_of(name: str) -> Path | None:
         return folder
     if hub_id(name).startswith("openai/"):
         return None
-    for local in (False, True):
+    for local in (not newest, newest):
         try:
             return hub.snapshot(name, local=local or hub.offline())
         except hub.NotThere as reason:

@@ -88,7 +88,7 @@ def search(
     with locked(out):
         known = open_corpus(corpus)
         name = space.recipe.model.base
-        base = weights.fingerprint(name)  # of a folder, what is in it; searches of named models keep their key
+        base = weights.fingerprint(name)  # with what is in it; searches of OpenAI's sizes keep their key
         of_base = [] if base == weights.hub_id(name) else [base]
         key = digest(space.as_dict(), known.facts["language"], known.content("train", "dev"), *of_base)
         journal = _Journal(out / "journal.jsonl", key)
