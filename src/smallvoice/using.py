@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,12 +74,16 @@ def transcribe(
         model, language=language, beams=beams, formats=formats, passage=read_text, runtime=runtime
     )
     if out is None:
-        return _result(_each(work, transcriber), out)
+        return _result(work, _each(work, transcriber), out)
     out.mkdir(parents=True, exist_ok=True)
     with locked(out):
-        read_before = _readings(out) if read_text else []
+        read_before = _readings(out)
+        if read_before is None and read_text:
+            raise InputError(
+                f"{out / read_aloud.TABLE}: is there, and smallvoice has not written it. Take another --out."
+            )
         transcript_files.remove_half_written({out, *(one.target.parent for one in work if one.target)})
-        return _result(_each(work, transcriber), out, read_before)
+        return _result(work, _each(work, transcriber), out, read_before)
 
 
 def _each(work: list[Work], transcriber: Transcriber) -> list[Done]:
@@ -93,8 +99,14 @@ def _each(work: list[Work], transcriber: Transcriber) -> list[Done]:
     return done
 
 
-def _result(done: list[Done], out: Path | None, read_before: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
-    """What `transcribe` returns, or raises; with a passage its table is written, with the rows of commands before."""
+def _result(
+    work: list[Work], done: list[Done], out: Path | None, read_before: list[dict[str, str]] | None = None
+) -> dict[str, Any]:
+    """What `transcribe` returns, or raises; the table of readings is written.
+
+    Args:
+        read_before: its rows of commands before; None where the table is not smallvoice's.
+    """
     from smallvoice.decoding.writers import content
 
     failed = [one for one in done if one.error]
@@ -104,9 +116,10 @@ def _result(done: list[Done], out: Path | None, read_before: Sequence[dict[str, 
     found: dict[str, Any] = dict(counts)
     if out is not None:
         console.print(_summary(len(made), skipped, len(failed), out), soft_wrap=True)
-        if readings := [_row(one, out) for one in done if one.reading]:
-            rows = {row["recording"]: row for row in [*read_before, *readings]}
-            write_text(out / read_aloud.TABLE, read_aloud.as_csv([rows[name] for name in sorted(rows)]))
+        readings = [_row(one.out, out, one.reading) for one in done if one.out and one.reading]
+        if read_before is not None:
+            _write_table(out, read_before, readings, [one for one, what in zip(work, done, strict=True) if what.error])
+        if readings:
             found["readings"] = readings
     if failed:
         found["failures"] = [{"recording": one.name, "reason": one.error} for one in failed]
@@ -115,27 +128,60 @@ def _result(done: list[Done], out: Path | None, read_before: Sequence[dict[str, 
     return {**found, **({**transcript.facts, **content(transcript)} if transcript else {})}
 
 
-def _row(done: Done, out: Path) -> dict[str, Any]:
+def _row(files: Path, out: Path, reading: dict[str, Any]) -> dict[str, Any]:
     """A recording's reading without its words."""
-    assert done.out is not None and done.reading is not None
-    counts = {name: done.reading.get(name) for name in read_aloud.COLUMNS}
-    name = done.out.relative_to(out).as_posix().encode("utf-8", "backslashreplace").decode()
-    return {"recording": name, **counts}
+    name = files.relative_to(out).as_posix().encode("utf-8", "backslashreplace").decode()
+    return {"recording": name, **{column: reading.get(column) for column in read_aloud.COLUMNS}}
 
 
-def _readings(out: Path) -> list[dict[str, str]]:
-    """The table's rows of recordings whose transcripts are there.
-
-    Raises:
-        InputError: a table of that name is there, and is another.
-    """
+def _readings(out: Path) -> list[dict[str, str]] | None:
+    """The rows of the table of readings; None where a table of that name is there, and is another."""
     path = out / read_aloud.TABLE
     if not path.exists():
         return []
-    rows = read_aloud.from_csv(read_text(path))
-    if rows is None:
-        raise InputError(f"{path}: is there, and smallvoice has not written it. Take another --out.")
-    return [row for row in rows if (out / f"{row['recording']}.json").is_file()]
+    with suppress(InputError):  # not UTF-8
+        return read_aloud.from_csv(read_text(path))
+    return None
+
+
+def _write_table(
+    out: Path, before: list[dict[str, str]], readings: list[dict[str, Any]], failed: Sequence[Work]
+) -> None:
+    """Write the readings of this command, and of commands before what the transcripts say now; say what changed.
+
+    Args:
+        failed: what a transcript says of their recordings may be of other audio than there is now.
+    """
+    from smallvoice.decoding.recordings import place_of
+
+    path, places = out / read_aloud.TABLE, {place_of(one.source) for one in failed if one.source}
+    rows = {row["recording"]: row for row in readings}
+    old = {row["recording"]: row for row in before if row["recording"] not in rows}
+    still = {name: row for name in old if (row := _still(name, out, places))}
+    gone = [name for name in old if name not in still]
+    other = [name for name, row in still.items() if read_aloud.as_csv([row]) != read_aloud.as_csv([old[name]])]
+    for names, why in ((gone, "left out: no reading of it is there now"), (other, "counted as its transcript says")):
+        if names:
+            console.print(f"{path}: {', '.join(sorted(names))}: {why}.", markup=False, soft_wrap=True)
+    if readings or gone or other:
+        rows |= still
+        write_text(path, read_aloud.as_csv([rows[name] for name in sorted(rows)]))
+
+
+def _still(name: str, out: Path, failed: set[str]) -> dict[str, Any] | None:
+    """A row of the table as the transcript says it now; None where that has no reading, or the recording failed."""
+    from smallvoice.decoding.transcript_files import files_at
+
+    for one in (name, _ESCAPED.sub(lambda found: chr(int(found[1], 16)), name)):
+        files = files_at(out / one)
+        reading = files.kept.get("reading")
+        if isinstance(reading, dict) and files.recording.get("place") not in failed:
+            return _row(files.out, out, reading)
+    return None
+
+
+_ESCAPED = re.compile(r"\\u(dc[89a-f][0-9a-f])")
+"""A byte of a name that is not UTF-8, as the table has it."""
 
 
 def _heard(note: Callable[[str], None], name: str, seconds: float, whole: float) -> None:

@@ -250,6 +250,35 @@ def test_the_table_keeps_the_rows_of_commands_before(model: str, tmp_path: Path,
     assert [(row["recording"], row["words"]) for row in rows_of(out)] == [("anna", "2"), ("cleo", "4")]
 
 
+def test_the_table_has_no_counts_of_audio_that_is_gone(
+    model: str, tmp_path: Path, heard: list[Heard], capsys: pytest.CaptureFixture[str]
+) -> None:
+    names, out = ("anna", "ben", "cleo"), tmp_path / "out"
+    recordings = {name: tmp_path / f"{name}.wav" for name in names}
+    record(*recordings.values())
+    (tmp_path / "p.txt").write_text("The small dog sat.")
+    reading = {"out": out, "read_text": tmp_path / "p.txt"}
+    using.transcribe(list(recordings.values()), model, **reading)
+    table = (out / TABLE).read_text()
+    record(recordings["ben"], seconds=0.9)
+    using.transcribe([recordings["ben"]], model, out=out)
+    assert "reading-aloud.csv: ben: left out: no reading of it is there now" in said(capsys)
+    assert [row["recording"] for row in rows_of(out)] == ["anna", "cleo"]
+    recordings["cleo"].write_text("another recording, and damaged")
+    for sources in ([recordings["cleo"]], list(recordings.values())):
+        with pytest.raises(InputError, match="could not be transcribed"):
+            using.transcribe(sources, model, **reading)
+        assert "cleo" not in [row["recording"] for row in rows_of(out)]
+    assert [row["recording"] for row in rows_of(out)] == ["anna", "ben"]
+    (out / TABLE).write_text(table)
+    content = json.loads((out / "anna.json").read_text())
+    content["reading"]["correct"] = 1
+    (out / "anna.json").write_text(json.dumps(content))
+    using.transcribe([recordings["ben"]], model, out=out)
+    assert "reading-aloud.csv: anna: counted as its transcript says" in said(capsys)
+    assert [row["correct"] for row in rows_of(out)] == ["1", "3", "3"]
+
+
 def test_no_transcript_has_the_tables_name(model: str, tmp_path: Path, heard: list[Heard]) -> None:
     record(tmp_path / "x" / "reading-aloud.wav", tmp_path / "a.wav")
     (tmp_path / "a.wav").rename(tmp_path / "x" / "Reading-Aloud")
@@ -288,6 +317,9 @@ def test_a_name_that_is_not_unicode_has_a_row(model: str, tmp_path: Path, heard:
     (tmp_path / "p.txt").write_text("The small dog sat.")
     using.transcribe([tmp_path / name], model, out=tmp_path / "out", read_text=tmp_path / "p.txt")
     assert [row["recording"] for row in rows_of(tmp_path / "out")] == ["\\udcff"]
+    record(tmp_path / "a.wav")
+    using.transcribe([tmp_path / "a.wav"], model, out=tmp_path / "out", read_text=tmp_path / "p.txt")
+    assert [row["recording"] for row in rows_of(tmp_path / "out")] == ["\\udcff", "a"]
 
 
 def test_what_was_left_half_of_the_table_is_removed(model: str, tmp_path: Path, heard: list[Heard]) -> None:

@@ -123,8 +123,7 @@ def held(work: Work) -> Iterator[tuple[Path, Identity]]:
     if work.problem:
         raise InputError(f"{work.name}: {work.problem}.")
     if work.source is not None and work.source.is_file():
-        place = os.path.realpath(work.source)  # of /dev/stdin the file that it stands for
-        yield work.source, Identity(file_digest(work.source), hashlib.sha256(os.fsencode(place)).hexdigest()[:12])
+        yield work.source, Identity(file_digest(work.source), place_of(work.source))
         return
     if work.source is None and sys.stdin is None:
         raise InputError(f"{work.name}: it is closed.")
@@ -135,6 +134,12 @@ def held(work: Work) -> Iterator[tuple[Path, Identity]]:
         with no_space_as_error(Path(file.name)):
             _spool(pipe, file, work.name)
         yield Path(file.name), Identity(file_digest(Path(file.name)), None)
+
+
+def place_of(source: Path) -> str:
+    """A digest of where a file lies: the `place` of its recording."""
+    place = os.path.realpath(source)  # of /dev/stdin the file that it stands for
+    return hashlib.sha256(os.fsencode(place)).hexdigest()[:12]
 
 
 def _spool(pipe: IO[bytes], file: IO[bytes], name: str) -> None:

@@ -113,10 +113,10 @@ def place(target: Path, recording: Identity, taken: set[Path]) -> Files:
         taken: by other recordings of this command, which may have the same content.
     """
     names = dict.fromkeys((target.stem, target.name))
-    found = [_files(target.with_name(_short(name))) for name in names if f"{name}.csv".casefold() != TABLE]
+    found = [files_at(target.with_name(_short(name))) for name in names if f"{name}.csv".casefold() != TABLE]
     marked = f"{_short(target.name)}-{recording.content[:12]}"
     for number in count(1):
-        found.append(_files(target.with_name(marked if number == 1 else f"{marked}-{number}")))
+        found.append(files_at(target.with_name(marked if number == 1 else f"{marked}-{number}")))
         if not found[-1].recording and found[-1].out not in taken:
             break
     left = [files for files in found if files.out not in taken]
@@ -134,7 +134,8 @@ def _short(name: str) -> str:
     return f"{kept[:200].decode('utf-8', 'ignore')}-{hashlib.sha256(kept).hexdigest()[:12]}"
 
 
-def _files(out: Path) -> Files:
+def files_at(out: Path) -> Files:
+    """What is there of a transcript; `out` is without a suffix."""
     return Files(out, _kept(out))
 
 

@@ -275,7 +275,7 @@ def as_table(readings: Sequence[dict[str, Any]]) -> str:
 def as_csv(readings: Sequence[dict[str, Any]]) -> str:
     """Readings for a spreadsheet, a row each; what is not known is empty."""
     file = io.StringIO()
-    rows = csv.DictWriter(file, list(readings[0]), lineterminator="\n")
+    rows = csv.DictWriter(file, ["recording", *COLUMNS], lineterminator="\n")
     rows.writeheader()
     rows.writerows(readings)
     return file.getvalue()
