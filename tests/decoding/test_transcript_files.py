@@ -151,7 +151,38 @@ def test_a_format_that_is_missing_is_made_from_the_json(model: str, tmp_path: Pa
     using.transcribe([tmp_path / "a.wav"], model, out=out, formats=("srt",))
     content = json.loads((out / "a.json").read_text())
     assert heard[-1].asked == 1 and content["duration_s"] == 0.8
-    assert content["formats"] == ["json", "srt"] and content["older"] == ["eaf", "txt"]
+    assert content["formats"] == ["eaf", "json", "srt", "txt"] and content["older"] == []
+
+
+def test_no_format_keeps_the_words_of_audio_that_is_gone(
+    model: str, tmp_path: Path, heard: list[Heard], caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was asked for before is written again; what somebody has changed stays, and is named."""
+    record(tmp_path / "a.wav")
+    out = tmp_path / "out"
+    using.transcribe([tmp_path / "a.wav"], model, out=out, formats=("csv", "txt", "vtt", "eaf"))
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    (out / "a.vtt").write_text("as I heard it")
+    (out / "a.eaf").unlink()
+    record(tmp_path / "a.wav", seconds=0.2)
+    using.transcribe([tmp_path / "a.wav"], model, out=out, formats=("srt",))
+    assert [record.message.split(":")[0] for record in caplog.records] == [str(out / "a.vtt")]
+    assert (out / "a.csv").read_bytes() != before["a.csv"] and (out / "a.vtt").read_text() == "as I heard it"
+    assert not (out / "a.eaf").exists(), "somebody has taken it away"
+    content = json.loads((out / "a.json").read_text())
+    assert content["formats"] == ["csv", "json", "srt", "txt"] and content["older"] == ["eaf", "vtt"]
+    assert using.transcribe([tmp_path / "a.wav"], model, out=out, formats=("srt",))["skipped"] == 1
+
+
+def test_older_formats_that_a_killed_process_left_are_renewed(model: str, tmp_path: Path, heard: list[Heard]) -> None:
+    record(tmp_path / "a.wav")
+    out = tmp_path / "out"
+    using.transcribe([tmp_path / "a.wav"], model, out=out, formats=("txt",))
+    content = json.loads((out / "a.json").read_text())
+    (out / "a.txt").write_text("of the audio before")
+    (out / "a.json").write_text(json.dumps({**content, "formats": ["json"], "older": ["txt"], "written": {}}))
+    assert using.transcribe([tmp_path / "a.wav"], model, out=out)["transcribed"] == 1 and heard[-1].asked == 0
+    assert (out / "a.txt").read_text() == "the small dog\n"
 
 
 def test_a_passage_is_compared_without_decoding_again(model: str, tmp_path: Path, heard: list[Heard]) -> None:

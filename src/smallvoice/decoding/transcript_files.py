@@ -3,13 +3,16 @@
 The JSON holds the whole transcript and is written first, so that every other format is made from it and nothing is
 decoded twice. It lists the formats that are finished (`formats`), and those that smallvoice has written before and
 that are not of this transcript (`older`): both may be written over where they are as smallvoice left them (`written`,
-their sha256), and nothing else: what somebody has put right in Praat stays. It says whose transcript it is by
-the sha256 of the recording's content, and by a digest of where the recording lies.
+their sha256; without one they were being written), and nothing else: what somebody has put right in Praat stays. What
+is older and as it was left is written again with a new transcript, whether it is asked for or not, so that no two files
+beside each other say other words. It says whose transcript it is by the sha256 of the recording's content, and by a
+digest of where the recording lies.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 from collections.abc import Iterable
@@ -24,6 +27,8 @@ from smallvoice.decoding.writers import Transcript
 from smallvoice.errors import InputError, SmallvoiceError
 from smallvoice.scoring.read_aloud import TABLE
 from smallvoice.storage import SCHEMA_VERSION, file_digest, read_json, write_text
+
+log = logging.getLogger(__name__)
 
 _SUFFIXES = "|".join(writers.SUFFIXES.get(name, name) for name in writers.FORMATS)
 _HALF_WRITTEN = re.compile(rf"\..+\.({_SUFFIXES})\.\w{{8}}\.part")
@@ -47,7 +52,7 @@ class Files:
         return found
 
     def has(self, key: str, formats: list[str]) -> bool:
-        """Whether the formats are finished, of the transcript of this key."""
+        """Whether the formats are finished, of the transcript of this key, and none of another can be renewed."""
         return self.kept.get("key") == key and not self._missing(key, formats)
 
     def transcript(self, key: str) -> Transcript | None:
@@ -62,14 +67,14 @@ class Files:
         Raises:
             InputError: there is one.
         """
-        ours, written = self._ours(), self.kept.get("written", {})
+        ours = self._ours()
         for name in sorted(self._missing(key, formats)):
             path = _file(self.out, name)
             if not path.exists():
                 continue
             if name not in ours:
                 raise InputError(f"{path}: is there, and smallvoice has not written it. Take another --out.")
-            if name in written and path.is_file() and file_digest(path) != written[name]:
+            if path.is_file() and not self._as_left(name):
                 raise InputError(
                     f"{path}: somebody has changed it, and recording, model or options are others now. "
                     "Take another --out."
@@ -79,7 +84,10 @@ class Files:
         """Every format that is not finished, whole: the JSON before them, and again when all are there."""
         key = transcript.facts["key"]
         missing = self._missing(key, formats)
-        finished = (set(self.kept.get("formats", [])) if self.kept.get("key") == key else set()) - missing | {"json"}
+        for name in sorted(self._older(key) - missing):
+            path = _file(self.out, name)
+            log.warning("%s: somebody has changed it: it stays, and is not of the transcript that is there now.", path)
+        finished = self._finished(key) - missing | {"json"}
         older = self._ours() | missing
         written = {name: digest for name, digest in self.kept.get("written", {}).items() if name not in missing}
         transcript.facts["written"] = written
@@ -95,8 +103,22 @@ class Files:
         write_text(_file(self.out, "json"), writers.as_json(transcript))
 
     def _missing(self, key: str, formats: list[str]) -> set[str]:
-        finished = self.kept.get("formats", []) if self.kept.get("key") == key else []
-        return {name for name in formats if name not in finished or not _file(self.out, name).is_file()}
+        """What is asked for and not finished, and what is of another transcript and as smallvoice left it."""
+        finished = self._finished(key)
+        asked = {name for name in formats if name not in finished or not _file(self.out, name).is_file()}
+        return asked | {name for name in self._older(key) if self._as_left(name)}
+
+    def _finished(self, key: str) -> set[str]:
+        return set(self.kept.get("formats", [])) if self.kept.get("key") == key else set()
+
+    def _older(self, key: str) -> set[str]:
+        """Formats but the JSON that are there, and that smallvoice wrote of another transcript."""
+        others = (self._ours() - self._finished(key) - {"json"}).intersection(writers.FORMATS)
+        return {name for name in others if _file(self.out, name).is_file()}
+
+    def _as_left(self, name: str) -> bool:
+        """Whether nobody has changed the file since; where smallvoice was stopped while it wrote, it has no digest."""
+        return self.kept.get("written", {}).get(name) in (None, file_digest(_file(self.out, name)))
 
     def _ours(self) -> set[str]:
         return {*self.kept.get("formats", []), *self.kept.get("older", [])}
