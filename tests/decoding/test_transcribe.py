@@ -12,6 +12,7 @@ import sys
 import time
 from itertools import pairwise
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -207,6 +208,13 @@ def test_subtitles() -> None:
     rows = list(csv.DictReader(io.StringIO(writers.as_csv(TRANSCRIPT))))
     assert [row["word"] for row in rows] == ["He", "said", "Ünïcode"] and rows[2]["probability"] == "0.123"
     assert json.loads(writers.as_json(TRANSCRIPT))["segments"][1]["words"][0]["text"] == "Ünïcode"
+
+
+def test_characters_that_xml_has_no_place_for_are_left_out() -> None:
+    text = "a\ufffe b\uffff c\ud800 d\udfff e\x00\x1f \ufffd \U0001f600"
+    written = writers.as_elan(Transcript(1.0, "en", [Segment(0.0, 1.0, text, [], -0.2, 0.0, False)], {}))
+    values = ElementTree.fromstring(written.encode()).iter("ANNOTATION_VALUE")
+    assert [value.text for value in values] == ["a b c d e \ufffd \U0001f600"]
 
 
 def test_praat_and_elan_read_what_is_written(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -172,8 +173,11 @@ def _intervals(spoken: list[Spoken], duration_s: float) -> list[Spoken]:
 
 
 def _printable(text: str) -> str:
-    """Without the control characters that XML has no place for."""
-    return "".join(character for character in text if character >= " " or character in "\t\n")
+    """Without what XML has no place for: most control characters, lone surrogates, U+FFFE and U+FFFF."""
+    return _NOT_IN_XML.sub("", text)
+
+
+_NOT_IN_XML = re.compile("[^\t\n\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def _clock(seconds: float, point: str) -> str:
