@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import io
 import json
@@ -204,6 +205,34 @@ def test_json_is_one_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     call("prepare", str(source), "--out", str(tmp_path / "corpus"), "--language", "en", "--json")
     facts = json.loads(capsys.readouterr().out)
     assert facts["splits"]["train"]["utterances"] > 0
+
+
+class _FullDisk(io.StringIO):
+    """A standard output that goes to a disk without room."""
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("output", "sentence"),
+    [
+        (None, "Standard output is closed: what was asked for cannot be written. The work itself is done."),
+        (_FullDisk(), "No room left on the disk while writing standard output."),
+    ],
+    ids=["closed", "full"],
+)
+def test_standard_output_that_takes_nothing(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    output: io.StringIO | None,
+    sentence: str,
+) -> None:
+    (tmp_path / "r.tsv").write_text("id\ttext\na\thello there\n")
+    monkeypatch.setattr(sys, "stdout", output)
+    call("score", str(tmp_path / "r.tsv"), str(tmp_path / "r.tsv"), "--json", code=1)
+    assert sentence in " ".join(capsys.readouterr().err.split())
 
 
 def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:

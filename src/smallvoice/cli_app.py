@@ -10,7 +10,8 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 import smallvoice
-from smallvoice.storage import json_text
+from smallvoice.errors import InputError
+from smallvoice.storage import json_text, no_space_as_error
 
 app = App(
     name="smallvoice",
@@ -39,8 +40,17 @@ class Common:
 
 
 def answer(content: dict[str, Any], common: Common, says: str | None = None) -> None:
-    """Print the JSON document, or what a person wants to know last."""
-    if common.json:
-        sys.stdout.write(json_text(content, indent=2) + "\n")
-    elif says:
-        sys.stdout.write(says + "\n")
+    """Print the JSON document, or what a person wants to know last.
+
+    Raises:
+        InputError: standard output is closed.
+        ResourceError: the disk that it goes to is full.
+    """
+    text = json_text(content, indent=2) if common.json else says
+    if not text:
+        return
+    if sys.stdout is None:
+        raise InputError("Standard output is closed: what was asked for cannot be written. The work itself is done.")
+    with no_space_as_error("standard output"):
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()

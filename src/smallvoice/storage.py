@@ -58,7 +58,7 @@ def require_no_folder(path: Path) -> None:
 
 
 @contextmanager
-def no_space_as_error(path: Path) -> Iterator[None]:
+def no_space_as_error(path: Path | str) -> Iterator[None]:
     """Turn "no space left on device" into an error that names the place.
 
     Raises:
