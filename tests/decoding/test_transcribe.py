@@ -280,14 +280,14 @@ def test_a_folder_is_transcribed_once(tiny_models: dict[str, Path], recordings: 
 def test_files_of_another_model_are_not_taken_for_done(
     tiny_models: dict[str, Path], recordings: Path, tmp_path: Path
 ) -> None:
-    """The JSON of one model beside the subtitles of another: the subtitles are made again."""
+    """The JSON of one model does not stay beside the subtitles of another: they are made again, asked for or not."""
     pytest.importorskip("faster_whisper")
     model, source = str(tiny_models["english"]), [recordings / "a.wav"]
     using.transcribe(source, model, out=tmp_path, formats=("srt",))
-    using.transcribe(source, model, out=tmp_path, beams=2)
     first = (tmp_path / "a.srt").stat().st_ino
-    using.transcribe(source, model, out=tmp_path, beams=2, formats=("srt",))
+    using.transcribe(source, model, out=tmp_path, beams=2)
     assert (tmp_path / "a.srt").stat().st_ino != first
+    assert using.transcribe(source, model, out=tmp_path, beams=2, formats=("srt",))["skipped"] == 1
 
 
 def test_what_somebody_has_put_right_stays(
