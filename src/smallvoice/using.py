@@ -162,7 +162,7 @@ def _write_table(
     other = [name for name, row in still.items() if read_aloud.as_csv([row]) != read_aloud.as_csv([old[name]])]
     for names, why in ((gone, "left out: no reading of it is there now"), (other, "counted as its transcript says")):
         if names:
-            console.print(f"{path}: {', '.join(sorted(names))}: {why}.", markup=False, soft_wrap=True)
+            console.print(f"{path}: {', '.join(sorted(names))}: {why}.", soft_wrap=True)
     if readings or gone or other:
         rows |= still
         write_text(path, read_aloud.as_csv([rows[name] for name in sorted(rows)]))

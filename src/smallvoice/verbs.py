@@ -326,7 +326,7 @@ def configure(
         content = {"name": recipes.name_of(out), "corpus": preparation.as_prepared(corpus) if corpus else {}}
         recipe = recipes.build(recipes.apply_overrides(content, overrides))
         for sentence in preparation.unknown(corpus, recipe.corpus) if corpus else ():
-            console.print(sentence, markup=False)
+            console.print(sentence)
     changed = not out.exists() or recipes.load(out) != recipe
     if changed:
         recipes.require_unedited(out)
