@@ -114,6 +114,7 @@ def smallvoice_cost(options: argparse.Namespace) -> dict[str, Any]:
     spoken = [heard[item.utterance_id] for step in planned for batch in step for item in batch]
     network = adapt.adapt(setup.whisper, recipe.model, seed=0, num_steps=steps)
     flop = sum(step_flop(network, setup.whisper.network.config, row.duration_s, tokens(setup, row)) for row in spoken)
+    flop *= 2 if recipe.train.consistency else 1  # every utterance is heard twice at once
     return summary(precision, timed, spoken, flop, peak, (before, matmul_gflops(precision)))
 
 
