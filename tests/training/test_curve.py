@@ -85,6 +85,16 @@ def test_who_is_only_preserved_is_in_every_share(recipe: Recipe, tiny_corpus: Pa
     assert points[0]["speakers"] < points[1]["speakers"] < len(curve.speakers_in_order(open_corpus(tiny_corpus)))
 
 
+def test_speakers_who_say_little_are_heard_as_often(recipe: Recipe, tiny_corpus: Path, tmp_path: Path) -> None:
+    corpus = open_corpus(tiny_corpus)
+    quiet = curve.speakers_in_order(corpus)[0]
+    said = corpus.columns("train", ["speaker"])["speaker"].to_pylist().count(quiet)
+    whole = {"of": 500, "utterances": 100 * said}  # a hundredth of all, be it a tenth of the speakers
+    settings = curve._Curve(recipe, corpus, tmp_path, "dev", print)._with_steps([quiet], whole).train
+    assert settings.max_steps == 500
+    assert settings.epochs * said >= recipe.train.epochs * whole["utterances"]
+
+
 def test_shares_are_nested_and_hear_as_much(finished: Path, tiny_corpus: Path) -> None:
     points = read_json(finished / "learning_curve.json")["points"]
     assert [point["share"] for point in points] == [0.25, 0.5, 1.0]

@@ -90,9 +90,7 @@ def learning_curve(
         curve = _Curve(recipe, corpus, out, split, report)
         # The whole first: how many steps it takes is how many all take.
         whole = curve.share(order, shares[-1], None)
-        parts = [
-            curve.share(order[:size], share, whole["of"]) for share, size in zip(shares[:-1], sizes[:-1], strict=True)
-        ]
+        parts = [curve.share(order[:size], share, whole) for share, size in zip(shares[:-1], sizes[:-1], strict=True)]
         return _write_result(out, [*parts, whole], recipe.evaluate, split)
 
 
@@ -135,10 +133,14 @@ class _Curve:
         heard = speakers_in_order(self.corpus, self.recipe.train.mix)
         return set(speakers_in_order(self.corpus)).difference(heard)
 
-    def share(self, speakers: list[str], share: float, steps: int | None) -> dict[str, Any]:
-        """Train on some speakers and decode; kept where it was finished before. Returns what is known of it."""
+    def share(self, speakers: list[str], share: float, whole: dict[str, Any] | None) -> dict[str, Any]:
+        """Train on some speakers and decode; kept where it was finished before. Returns what is known of it.
+
+        Args:
+            whole: what is known of the training on all of them; None for that one.
+        """
         folder = RunFolder(self.out / f"share-{round(100 * share):03d}")
-        recipe = self.recipe if steps is None else self._with_steps(steps, share)
+        recipe = self._with_steps(speakers, whole) if whole else self.recipe
         key = storage.digest(
             recipes.of_an_adapter(recipe),
             [recipe.decode.beams, recipe.decode.output_style],  # which chose no checkpoint, and write the words
@@ -153,7 +155,7 @@ class _Curve:
         hypotheses_file = folder.hypotheses("tuned", self.split)
         if marker is None or marker["key"] != key or not hypotheses_file.is_file():
             self.report({"kind": "share", "share": share, "speakers": len(speakers), "done": False})
-            self._train_and_decode(recipe, speakers, folder, whole=steps is None)
+            self._train_and_decode(recipe, speakers, folder, whole=whole is None)
             storage.write_marker(folder.path, "share", key, **self._facts(folder, speakers))
             shutil.rmtree(folder.checkpoints, ignore_errors=True)
         else:
@@ -161,10 +163,14 @@ class _Curve:
         known = storage.read_json(folder.path / ".stages" / "share.json")
         return {**known, "share": share, "rows": hypotheses.read(hypotheses_file)}
 
-    def _with_steps(self, steps: int, share: float) -> Recipe:
-        """The recipe for as many steps as the whole takes; epochs only have to be enough for them."""
-        epochs = 2 * self.recipe.train.epochs * math.ceil(1 / share) + 2
-        return replace(self.recipe, train=replace(self.recipe.train, max_steps=steps, epochs=epochs))
+    def _with_steps(self, speakers: list[str], whole: dict[str, Any]) -> Recipe:
+        """The recipe for as many steps as the whole takes; epochs only have to be enough for them.
+
+        Few speakers may say far less than their share: the epochs go by what they say.
+        """
+        times = math.ceil(whole["utterances"] / max(1, len(self._rows(speakers))))
+        epochs = 2 * self.recipe.train.epochs * times + 2
+        return replace(self.recipe, train=replace(self.recipe.train, max_steps=whole["of"], epochs=epochs))
 
     def _train_and_decode(self, recipe: Recipe, speakers: list[str], folder: RunFolder, *, whole: bool) -> None:
         path = self.corpus.path
@@ -186,13 +192,16 @@ class _Curve:
         if not whole:
             shutil.rmtree(path)
 
+    def _rows(self, speakers: list[str]) -> list[dict[str, Any]]:
+        """What some speakers say in training, and somebody hears."""
+        columns, known = ["speaker", "session", "recording", "duration_s"], set(speakers)
+        rows = self.corpus.rows("train", columns, [part.select for part in self.recipe.train.mix])
+        return [row for row in rows if (row["speaker"] or row["session"] or row["recording"]) in known]
+
     def _facts(self, folder: RunFolder, speakers: list[str]) -> dict[str, Any]:
         taken = [row for row in storage.read_jsonl(folder.metrics) if row["kind"] == "step"]
         steps = [row for row in taken if not row["member"]]
-        rows = self.corpus.rows(
-            "train", ["speaker", "session", "recording", "duration_s"], [part.select for part in self.recipe.train.mix]
-        )
-        mine = [row for row in rows if (row["speaker"] or row["session"] or row["recording"]) in set(speakers)]
+        mine = self._rows(speakers)
         return {
             "speakers": len(speakers),
             "utterances": len(mine),
